@@ -1,0 +1,92 @@
+"""Files from and to the outside: archives read within bounds, results written whole or not at all.
+
+Everything read here is treated as hostile. Nothing is ever unpickled, and the sizes that a file
+declares are checked against a bound before memory is taken for them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import tempfile
+import zipfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+__all__ = ["atomic_path", "existing_file", "read_npz", "write_npz"]
+
+
+def existing_file(path: str | os.PathLike[str], argument: str) -> Path:
+    """Return ``path`` as a Path, or raise FileNotFoundError or ValueError that names ``argument``."""
+    path = Path(path)
+    if not path.exists():
+        raise FileNotFoundError(f"{argument}: there is no file {str(path)!r}; check the path")
+    if not path.is_file():
+        raise ValueError(f"{argument}: {str(path)!r} is not a file; give the path of one")
+    if path.stat().st_size == 0:
+        raise ValueError(f"{argument}: {str(path)!r} is empty; fetch or make it again")
+    return path
+
+
+def read_npz(
+    path: str | os.PathLike[str], argument: str = "path", max_bytes: int = 4 * 2**30
+) -> dict[str, np.ndarray]:
+    """Read all arrays of an ``.npz`` archive, refusing objects and more than ``max_bytes``.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    ValueError
+        If it is not an archive of plain arrays, is damaged, or would take too much memory.
+    """
+    path = existing_file(path, argument)
+    try:
+        with zipfile.ZipFile(path) as archive:
+            declared = sum(member.file_size for member in archive.infolist())
+        if declared > max_bytes:
+            raise ValueError(f"its contents would take {declared} bytes, more than {max_bytes}")
+        with np.load(path, allow_pickle=False) as arrays:
+            return {name: arrays[name] for name in arrays.files}
+    except MemoryError:
+        reason: str = "an array in it declares more memory than there is"
+    except Exception as error:
+        # A damaged archive can fail in any layer below (zip, zlib, array headers).
+        reason = str(error) or type(error).__name__
+    raise ValueError(
+        f"{argument}: {str(path)!r} is not a readable .npz file ({reason}); make or copy it again"
+    )
+
+
+@contextlib.contextmanager
+def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """Give a temporary path beside ``path``, renamed to it on success and removed on failure.
+
+    A reader sees the old file or the new one, never half of one.
+    """
+    path = Path(path)
+    if not path.parent.is_dir():
+        raise FileNotFoundError(
+            f"output: there is no folder {str(path.parent)!r} to write {path.name!r} into; "
+            "create it first"
+        )
+    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=path.suffix, dir=path.parent)
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        yield temporary
+        umask = os.umask(0)
+        os.umask(umask)
+        temporary.chmod(0o666 & ~umask)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_npz(path: str | os.PathLike[str], arrays: Mapping[str, Any]) -> None:
+    """Write arrays as a compressed ``.npz`` file at exactly ``path``, whole or not at all."""
+    with atomic_path(path) as temporary, temporary.open("wb") as file:
+        np.savez_compressed(file, allow_pickle=False, **arrays)

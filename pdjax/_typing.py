@@ -1,0 +1,57 @@
+"""The types that the rest of the package is written in: arrays, parameters and two protocols."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Protocol, runtime_checkable
+
+import jax
+from jaxtyping import Array, Float, Int, Key
+
+__all__ = ["Activations", "Array", "Float", "Int", "Key", "Params", "Predict", "Sampler"]
+
+Params = Any
+"""A PyTree of arrays: the parameters of a network."""
+
+Activations = Mapping[str, jax.Array]
+"""Arrays ``(n, ...)`` by the published name of their layer."""
+
+
+class Predict(Protocol):
+    """A network as a pure function of its parameters."""
+
+    def __call__(
+        self, params: Params, images: Float[Array, "n *spatial c"], capture: tuple[str, ...]
+    ) -> dict[str, jax.Array]:
+        """Return the activations named in ``capture`` for a batch of images in pixel space."""
+
+
+@runtime_checkable
+class Sampler(Protocol):
+    """What could have been in a window, given the rest of the image.
+
+    A sampler is a PyTree (so that it can be an argument of a jit-compiled function) with one pure
+    method and two static facts. Callers vmap `sample` over windows.
+
+    Attributes
+    ----------
+    window : tuple of int
+        Pixels of the window on each spatial axis.
+    constant : bool
+        Whether every sample of a window is the same, so that one is enough.
+    """
+
+    window: tuple[int, ...]
+    constant: bool
+
+    def check(self, image_shape: tuple[int, ...], num_samples: int) -> None:
+        """Raise ValueError, before anything is traced, where images or counts do not fit."""
+
+    def sample(
+        self,
+        rng_key: Key[Array, ""],
+        image: Float[Array, "*spatial c"],
+        origin: Int[Array, " d"],
+        num_samples: int,
+    ) -> Float[Array, "num_samples *window c"]:
+        """Draw contents of the window whose first corner is at ``origin`` of ``image``."""

@@ -1,0 +1,235 @@
+"""The command line: arguments in, calls out."""
+
+from __future__ import annotations
+
+import sys
+import time
+import warnings
+from pathlib import Path
+from typing import Annotated, Any
+
+import jax
+import typer
+
+import pdjax
+from pdjax.choices import make_sampler, parse_classes, parse_sizes
+from pdjax.explain import count_passes
+from pdjax.models import ALIASES, NETWORKS
+from pdjax.outputs import Outputs
+from pdjax.windows import WindowGrid
+
+__all__ = ["main"]
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Explain what in an image made a classifier decide as it did.",
+)
+
+Model = Annotated[str, typer.Option(help="The network; `pdjax models` lists them.")]
+Weights = Annotated[
+    Path | None, typer.Option(help="The file of its weights. Default: the installed ones.")
+]
+Window = Annotated[str, typer.Option(help="Pixels of the window: 10, or 12,8 (height, width).")]
+Padding = Annotated[int, typer.Option(help="Pixels of the ring that windows are sampled from.")]
+Stride = Annotated[int, typer.Option(help="Pixels between neighbouring windows.")]
+Samples = Annotated[int, typer.Option(help="Samples per window.")]
+Classes = Annotated[
+    str,
+    typer.Option(
+        help="A number N: the N highest-scoring. Otherwise names or #indices, separated by "
+        "semicolons: 'tabby; #282'."
+    ),
+]
+Layers = Annotated[
+    str | None,
+    typer.Option(help="Layers to explain, separated by commas. Default: the probabilities."),
+]
+SamplerName = Annotated[
+    str, typer.Option(help="conditional, marginal, grey, mean or blur: what hides a window.")
+]
+Color = Annotated[str, typer.Option(help="joint or independent colour channels.")]
+Images = Annotated[
+    Path | None, typer.Option(help="A folder of other images, for the marginal sampler.")
+]
+Statistics = Annotated[
+    Path | None, typer.Option(help="Patch statistics made by `pdjax fit`. Default: photographs.")
+]
+Measure = Annotated[
+    str,
+    typer.Option(help="weight_of_evidence, probability_difference or information_difference."),
+]
+EngineName = Annotated[str, typer.Option(help="How perturbed images are evaluated: dense.")]
+Seed = Annotated[int, typer.Option(help="Seed of the samples.")]
+BatchSize = Annotated[int | None, typer.Option(help="Images evaluated at once.")]
+CheckpointFile = Annotated[
+    Path | None, typer.Option(help="A file to keep the state in; the same command goes on from it.")
+]
+Progress = Annotated[bool, typer.Option(help="Show the progress bar.")]
+ShowError = Annotated[bool, typer.Option(help="Show the standard error beside the relevance.")]
+
+
+@app.command()
+def explain(
+    image: Annotated[Path, typer.Argument(help="A photograph: JPEG, PNG, WebP, TIFF, ...")],
+    model: Model = "efficientnet_lite0",
+    weights: Weights = None,
+    window: Window = "10",
+    padding: Padding = 2,
+    stride: Stride = 2,
+    samples: Samples = 10,
+    classes: Classes = "3",
+    layers: Layers = None,
+    sampler: SamplerName = "conditional",
+    color: Color = "joint",
+    images: Images = None,
+    statistics: Statistics = None,
+    measure: Measure = "weight_of_evidence",
+    engine: EngineName = "dense",
+    seed: Seed = 0,
+    batch_size: BatchSize = None,
+    checkpoint: CheckpointFile = None,
+    show_error: ShowError = False,
+    progress: Progress = True,
+    output: Annotated[
+        Path | None,
+        typer.Option(help="The picture; the numbers go beside it. Default: IMAGE-explained.png."),
+    ] = None,
+) -> None:
+    """Explain a photograph: writes a picture and an .npz with the numbers."""
+    outputs = Outputs.of(output or Path(f"{image.stem}-explained.png"))
+    net = pdjax.load_model(model, weights)
+    pixels = pdjax.load_image(image, size=net.image_size)
+    sizes = parse_sizes(window)
+    grid = WindowGrid(pixels.shape[:-1], sizes, stride)
+    chosen = make_sampler(
+        sampler, sizes, padding=padding, color=color, folder=images, statistics=statistics,
+        image_size=net.image_size, num_samples=samples,
+    )  # fmt: skip
+    samples = 1 if chosen.constant else samples
+    _announce(net, grid, samples)
+    started = time.monotonic()
+    explanation = pdjax.explain(
+        net, pixels, chosen, rng_key=jax.random.key(seed), num_samples=samples, stride=stride,
+        classes=parse_classes(classes), layers=_split(layers), measure=measure, engine=engine,
+        batch_size=batch_size, progress=progress, checkpoint=checkpoint,
+    )  # fmt: skip
+    outputs.write(explanation, show_error=show_error)
+    _report(explanation, outputs, time.monotonic() - started)
+
+
+@app.command()
+def demo(
+    output: Annotated[Path, typer.Option(help="The picture; the numbers go beside it.")] = Path(
+        "pdjax-demo.png"
+    ),
+    stride: Stride = 4,
+    samples: Samples = 4,
+    seed: Seed = 0,
+    progress: Progress = True,
+) -> None:
+    """Explain the photograph of Grace Hopper that comes with matplotlib, in a minute or two."""
+    import matplotlib.cbook
+
+    photo = matplotlib.cbook.get_sample_data("grace_hopper.jpg", asfileobj=False)
+    explain(
+        image=Path(str(photo)), stride=stride, samples=samples, seed=seed, classes="2",
+        progress=progress, output=output,
+    )  # fmt: skip
+    typer.echo(
+        f"Settings: window 10, stride {stride}, {samples} samples. For the finest map, which "
+        "takes far longer:\n  pdjax demo --stride 1 --samples 10"
+    )
+
+
+@app.command()
+def models() -> None:
+    """List the networks."""
+    for name, network in NETWORKS.items():
+        aliases = [alias for alias, target in ALIASES.items() if target == name]
+        also = f" (also: {', '.join(aliases)})" if aliases else ""
+        size = f"{network.image_size}x{network.image_size}"
+        typer.echo(f"{name:22} {size:9} {network.summary}{also}")
+
+
+@app.command()
+def fit(
+    folder: Annotated[Path, typer.Argument(help="A folder of images.")],
+    output: Annotated[Path, typer.Option(help="The file to write.")] = Path("statistics.npz"),
+    size: Annotated[
+        int, typer.Option(help="Short side that images are scaled to: that of the network.")
+    ] = 224,
+    max_patch: Annotated[int, typer.Option(help="Side of the largest patch to describe.")] = 48,
+    patch: Annotated[
+        int | None,
+        typer.Option(help="Instead, the plain empirical covariance of patches of this side."),
+    ] = None,
+    progress: Progress = True,
+) -> None:
+    """Fit patch statistics on your own images, for `pdjax explain --statistics`."""
+    Outputs.check(output)
+    images = pdjax.ImageFolder(folder, size=size)
+    if patch is None:
+        fitted = pdjax.PatchStatistics.fit(images, max_patch=max_patch, progress=progress)
+    else:
+        fitted = pdjax.PatchStatistics.fit_patches(images, patch, progress=progress)
+    fitted.save(output)
+    typer.echo(f"{output}: {fitted.num_images} images, patches of up to {fitted.max_patch} pixels")
+
+
+@app.command()
+def plot(
+    result: Annotated[Path, typer.Argument(help="An .npz written by `pdjax explain`.")],
+    output: Annotated[
+        Path | None,
+        typer.Option(help="The picture (.png, .pdf, .svg) or page (.html). Default: RESULT.png."),
+    ] = None,
+    layer: Annotated[str | None, typer.Option(help="The layer to draw. Default: the last.")] = None,
+    units: Annotated[str | None, typer.Option(help="Rows to draw, e.g. 0,2. Default: ten.")] = None,
+    show_error: ShowError = False,
+) -> None:
+    """Draw a saved result again, as a picture or as a page to look around in."""
+    explanation = pdjax.Explanation.load(result)
+    output = output or result.with_suffix(".png")
+    Outputs.check(output)
+    rows = None if units is None else list(parse_sizes(units, "units"))
+    Outputs.draw(explanation, output, layer=layer, units=rows, show_error=show_error)
+    typer.echo(str(output))
+
+
+def main() -> None:
+    """Run the command line; bad input ends with one sentence and exit status 2."""
+    warnings.showwarning = _note
+    try:
+        app()
+    except (ValueError, TypeError, OSError) as error:
+        typer.secho(f"pdjax: error: {error}", err=True, fg="red")
+        sys.exit(2)
+    except MemoryError:
+        typer.secho("pdjax: error: out of memory; use a smaller --batch-size", err=True, fg="red")
+        sys.exit(2)
+
+
+def _announce(net: pdjax.Classifier, grid: WindowGrid, samples: int) -> None:
+    typer.echo(
+        f"{net.name}: {grid.size:,} windows with {samples} sample{'s' if samples > 1 else ''} "
+        f"each, {count_passes(grid, samples):,} forward passes in all"
+    )
+
+
+def _report(explanation: pdjax.Explanation, outputs: Outputs, seconds: float) -> None:
+    for layer in explanation.layers:
+        if len(explanation.names[layer]) <= 10:
+            for title in explanation.titles(layer):
+                typer.echo(f"  {title}")
+    rate = explanation.settings["passes"] / seconds
+    typer.echo(f"{outputs.picture} and {outputs.numbers} ({seconds:.0f} s, {rate:.0f} images/s)")
+
+
+def _split(text: str | None) -> list[str] | None:
+    return None if text is None else [part.strip() for part in text.split(",") if part.strip()]
+
+
+def _note(message: Warning | str, *details: Any, **more: Any) -> None:
+    typer.secho(f"pdjax: note: {message}", err=True, fg="yellow")

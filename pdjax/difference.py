@@ -1,0 +1,141 @@
+"""Prediction difference analysis as one pure function, for people who compile their own code."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+import jax
+import jax.numpy as jnp
+
+from pdjax._typing import Array, Float, Int, Key, Params, Sampler
+from pdjax.marginalize import marginalize
+from pdjax.models.classifier import NamedOutputs, activation_shapes
+from pdjax.observe import Maps, Observe, Rule, relevance_maps
+from pdjax.relevance import MEASURES
+from pdjax.windows import WindowGrid
+
+__all__ = ["ENGINES", "check_choice", "check_samples", "prediction_difference"]
+
+ENGINES = ("dense",)
+"""Ways to evaluate a JAX function at perturbed images."""
+
+
+def prediction_difference(
+    f: Callable[[Params, jax.Array], jax.Array | Mapping[str, jax.Array]],
+    params: Params,
+    image: Float[Array, "*spatial c"],
+    sampler: Sampler,
+    *,
+    rng_key: Key[Array, ""],
+    num_samples: int = 10,
+    stride: int | tuple[int, ...] = 1,
+    classes: int | Sequence[int] | Int[Array, " classes"] | None = None,
+    layers: Sequence[str] | None = None,
+    probabilities: tuple[str, ...] = ("prob",),
+    num_training_images: int | None = None,
+    measure: str = "weight_of_evidence",
+    engine: str = "dense",
+    batch_size: int | None = None,
+) -> Maps:
+    """Relevance of every pixel for the outputs of any JAX function (Zintgraf et al., 2017).
+
+    Pure: it may be compiled with ``jax.jit`` (``f`` and the settings bound with
+    ``functools.partial``) and mapped over images or keys with ``jax.vmap``.
+
+    Parameters
+    ----------
+    f : callable
+        ``f(params, images (n, *spatial, c)) -> array (n, ...)`` or a dict of them by layer name.
+        A bare array is called by the one name in ``probabilities``, or ``"output"``.
+    params : PyTree of arrays
+        Parameters of ``f``.
+    image : float array, shape (*spatial, c)
+        In pixel space, [0, 1].
+    sampler : Sampler
+        What could have been in a window.
+    rng_key : key
+        Random key of the run.
+    num_samples : int
+        Samples per window: at least 2, unless all samples of the sampler are the same.
+    stride : int or tuple of int
+        Pixels between neighbouring windows, at most the window.
+    classes : int, sequence or array of int, optional
+        An int: so many highest-scoring classes. Otherwise their indices. All by default.
+    layers : sequence of str, optional
+        The layers to explain, of those that ``f`` returns; all by default.
+    probabilities : tuple of str
+        The layers that hold class probabilities; they are measured by ``measure``, all others by
+        activation difference.
+    num_training_images : int, optional
+        N of Laplace's correction; None switches it off.
+    measure : {"weight_of_evidence", "probability_difference", "information_difference"}
+        The measure for probabilities.
+    engine : {"dense"}
+        How perturbed images are evaluated.
+    batch_size : int, optional
+        Perturbed images evaluated at once.
+
+    Returns
+    -------
+    Maps
+        ``relevance`` and ``standard_error`` of pixels, ``window_relevance`` and
+        ``window_standard_error`` of windows, each ``{layer: float array (units, ...)}``.
+
+    Raises
+    ------
+    ValueError
+        If a setting is unknown, or the image, the window, the stride and the samples do not fit.
+
+    Examples
+    --------
+    >>> import functools, jax, jax.numpy as jnp, pdjax
+    >>> def f(params, images):
+    ...     return jax.nn.softmax(images.mean((1, 2)) @ params)
+    >>> explain = jax.jit(functools.partial(
+    ...     pdjax.prediction_difference, f, num_samples=1, stride=2))
+    >>> image = jnp.zeros((8, 8, 3)).at[2:4, 2:4, 0].set(1.0)
+    >>> maps = explain(jnp.eye(3) * 9.0, image, pdjax.Constant(0.0, window=2),
+    ...                rng_key=jax.random.key(0))
+    >>> maps.relevance["prob"].shape
+    (3, 8, 8)
+    >>> bool(maps.relevance["prob"][0, 2, 2] > 0)
+    True
+    """
+    check_choice("engine", engine, ENGINES)
+    check_choice("measure", measure, MEASURES)
+    check_samples(sampler, image.shape, num_samples)
+    named = NamedOutputs.of(f, probabilities)
+    shapes = activation_shapes(named, params, image.shape)
+    layers = tuple(shapes) if layers is None else tuple(layers)
+    deciding = next((name for name in probabilities if name in shapes), list(shapes)[-1])
+    num_classes = shapes[deciding].shape[-1]
+    rule = Rule(tuple(probabilities), num_classes, num_training_images, measure)
+    if classes is None:
+        classes = jnp.arange(num_classes)
+    elif isinstance(classes, int):
+        scores = named(params, image[None], (deciding,))[deciding][0]
+        classes = jax.lax.top_k(scores, classes)[1]
+    observe, inputs = Observe(named, layers, rule), (params, jnp.asarray(classes, jnp.int32))
+    moments = marginalize(
+        observe, inputs, image, sampler,
+        rng_key=rng_key, num_samples=num_samples, stride=stride, batch_size=batch_size,
+    )  # fmt: skip
+    grid = WindowGrid(image.shape[:-1], sampler.window, stride)
+    return relevance_maps(observe(inputs, image[None]), moments, grid, num_samples, rule)
+
+
+def check_samples(sampler: Sampler, image_shape: tuple[int, ...], num_samples: int) -> None:
+    """Raise ValueError where the sampler does not fit the image or the number of samples."""
+    if not isinstance(num_samples, int) or num_samples < 1:
+        raise ValueError(f"num_samples={num_samples!r} must be an int of at least 1")
+    if num_samples == 1 and not sampler.constant:
+        raise ValueError(
+            "num_samples=1 leaves the standard error unknown; take 2 samples or more"
+        )
+    sampler.check(tuple(image_shape), num_samples)
+
+
+def check_choice(argument: str, value: str, choices: Sequence[str]) -> None:
+    """Raise ValueError where ``value`` is not one of ``choices``."""
+    if value not in choices:
+        raise ValueError(f"{argument}={value!r} is unknown; choose from {', '.join(choices)}")

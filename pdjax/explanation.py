@@ -1,0 +1,196 @@
+"""The result of explaining an image: maps, errors, predictions and settings, in one file."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from pdjax._files import atomic_path, read_npz, write_npz
+from pdjax.picture import relevance_figure, relevance_html
+
+__all__ = ["Explanation"]
+
+MAPS = (
+    "relevance",
+    "standard_error",
+    "window_relevance",
+    "window_standard_error",
+    "prediction",
+)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Explanation:
+    """Relevance of every pixel of one image, with standard errors.
+
+    Each dict has the explained layers as keys and arrays with one row per unit: a class where the
+    layer has one number per class, otherwise a feature map (the mean over its units) or a unit.
+
+    Attributes
+    ----------
+    image : float array, shape (*spatial, c)
+        The image that was explained, in pixel space.
+    relevance, standard_error : dict of float array (units, *spatial)
+        Of every pixel, with the Monte-Carlo standard error.
+    window_relevance, window_standard_error : dict of float array (units, *grid)
+        Of every window.
+    prediction : dict of float array (units,)
+        The output for the image as it is.
+    names : dict of tuple of str
+        Names of the units.
+    measures : dict of str
+        What relevance is, with its unit, e.g. ``"weight of evidence (bits)"``.
+    settings : dict
+        How it was computed: numbers and strings.
+    """
+
+    image: np.ndarray
+    relevance: dict[str, np.ndarray]
+    standard_error: dict[str, np.ndarray]
+    window_relevance: dict[str, np.ndarray]
+    window_standard_error: dict[str, np.ndarray]
+    prediction: dict[str, np.ndarray]
+    names: dict[str, tuple[str, ...]]
+    measures: dict[str, str]
+    settings: dict[str, Any]
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """The explained layers."""
+        return tuple(self.names)
+
+    @property
+    def caption(self) -> str:
+        """The settings in words."""
+        s = self.settings
+        window = " by ".join(map(str, s["window"]))
+        stride = " by ".join(map(str, dict.fromkeys(s["stride"])))
+        samples = f"{s['num_samples']} sample{'s' if s['num_samples'] > 1 else ''} a window"
+        correction = s["num_training_images"]
+        return (
+            f"{s['model']}; {s['sampler']}; windows of {window} pixels at stride {stride}, "
+            f"{samples}, {s['passes']:,} forward passes"
+            + (f"; Laplace's correction with N = {correction:,}" if correction else "")
+        )
+
+    def titles(self, layer: str) -> list[str]:
+        """One line per unit of a layer: its name, and what the network gives for it."""
+        is_probability = layer in self.settings["probabilities"]
+        symbol = "p" if is_probability else layer
+        return [
+            f"{name}, {symbol} = {value:.3g}"
+            for name, value in zip(self.names[layer], self.prediction[layer], strict=True)
+        ]
+
+    def plot(
+        self,
+        layer: str | None = None,
+        units: Sequence[int] | None = None,
+        *,
+        show_error: bool = False,
+    ) -> Any:
+        """Draw photo, relevance and overlay, one row per unit.
+
+        Parameters
+        ----------
+        layer : str, optional
+            The layer; by default the last one explained.
+        units : sequence of int, optional
+            Rows to draw; by default the first ten.
+        show_error : bool
+            Whether to show the standard error as well.
+
+        Returns
+        -------
+        matplotlib.figure.Figure
+        """
+        layer, rows = self._rows(layer, units)
+        return relevance_figure(
+            self.image,
+            self.relevance[layer][rows],
+            titles=[self.titles(layer)[row] for row in rows],
+            unit=self.measures[layer],
+            caption=self.caption,
+            standard_error=self.standard_error[layer][rows],
+            show_error=show_error,
+        )
+
+    def to_html(
+        self, path: str | os.PathLike[str], layer: str | None = None, units: Sequence[int] | None = None
+    ) -> None:
+        """Write a page to look around in: one file that needs nothing else."""
+        layer, rows = self._rows(layer, units)
+        page = relevance_html(
+            self.image,
+            self.relevance[layer][rows],
+            self.standard_error[layer][rows],
+            titles=[self.titles(layer)[row] for row in rows],
+            unit=self.measures[layer],
+            caption=self.caption,
+        )
+        with atomic_path(path) as temporary:
+            temporary.write_text(page, encoding="utf-8")
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write everything as a compressed ``.npz`` file of plain arrays."""
+        arrays: dict[str, np.ndarray] = {"image": self.image}
+        for kind in MAPS:
+            arrays |= {f"{kind}:{layer}": a for layer, a in getattr(self, kind).items()}
+        words = {"names": self.names, "measures": self.measures, "settings": self.settings}
+        write_npz(path, arrays | {"words": np.array(json.dumps(words))})
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Explanation:
+        """Read what `save` wrote.
+
+        Raises
+        ------
+        FileNotFoundError, ValueError
+            If the file is missing, damaged or something else.
+        """
+        arrays = read_npz(path, "explanation")
+        try:
+            words = json.loads(str(arrays["words"]))
+            names = {layer: tuple(map(str, units)) for layer, units in words["names"].items()}
+            maps = {
+                kind: {layer: arrays[f"{kind}:{layer}"] for layer in names} for kind in MAPS
+            }
+            result = cls(
+                image=arrays["image"],
+                names=names,
+                measures={layer: str(words["measures"][layer]) for layer in names},
+                settings=dict(words["settings"]),
+                **maps,
+            )
+            result._check()
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise ValueError(
+                f"explanation: {os.fspath(path)!r} is not a saved explanation ({error}); "
+                "make one with `pdjax explain` or Explanation.save"
+            ) from None
+        return result
+
+    def _rows(self, layer: str | None, units: Sequence[int] | None) -> tuple[str, list[int]]:
+        layer = self.layers[-1] if layer is None else layer
+        if layer not in self.layers:
+            raise ValueError(f"layer={layer!r} was not explained; choose from {self.layers}")
+        count = len(self.names[layer])
+        rows = list(range(min(count, 10))) if units is None else list(units)
+        if not rows or any(not 0 <= row < count for row in rows):
+            raise ValueError(f"units={units!r} must be rows of the {count} units of {layer!r}")
+        return layer, rows
+
+    def _check(self) -> None:
+        for layer, names in self.names.items():
+            for kind in MAPS:
+                array = getattr(self, kind)[layer]
+                if array.dtype.kind != "f" or len(array) != len(names):
+                    raise ValueError(f"{kind} of {layer!r} does not fit its {len(names)} units")
+            if self.relevance[layer].shape[1:] != self.image.shape[:-1]:
+                raise ValueError(f"relevance of {layer!r} does not fit the image")
+        _ = self.caption, [self.titles(layer) for layer in self.layers]

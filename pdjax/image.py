@@ -1,0 +1,178 @@
+"""From an image file to pixel space: float32 RGB in [0, 1]."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageOps
+
+from pdjax._files import existing_file
+from pdjax.windows import per_axis
+
+__all__ = ["ImageFolder", "check_image", "load_image"]
+
+MAX_PIXELS = 100_000_000
+SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp")
+
+
+def load_image(
+    path: str | os.PathLike[str], size: int | Sequence[int] | None = None
+) -> np.ndarray:
+    """Read a photograph.
+
+    Any mode is converted to RGB: grey and palette images are expanded, transparency is laid over
+    white, 16-bit values are scaled, and the camera's orientation mark (EXIF) is applied.
+
+    Parameters
+    ----------
+    path : path
+        An image file that Pillow can read; of an animation, the first frame.
+    size : int or (int, int), optional
+        Height and width to return: the image is resized (bicubic, antialiased) until it just
+        covers them, its shape kept, and the middle is cut out. By default the image's own size.
+
+    Returns
+    -------
+    float32 array, shape (h, w, 3)
+        RGB in [0, 1].
+
+    Raises
+    ------
+    FileNotFoundError, ValueError
+        If the file is missing, empty, truncated, not an image, or has over 100 million pixels.
+
+    Warns
+    -----
+    UserWarning
+        If the image is smaller than ``size`` and was enlarged.
+    """
+    path = existing_file(path, "image")
+    target = None if size is None else per_axis(size, 2, "size")
+    try:
+        with warnings.catch_warnings():
+            # Pillow's own limit only warns; the size is checked below, before decoding.
+            warnings.simplefilter("ignore")
+            with Image.open(path) as file:
+                _check_pixels(path, file)
+                image = _to_rgb(ImageOps.exif_transpose(file))
+    except _TooLarge as error:
+        raise ValueError(str(error)) from None
+    except Image.DecompressionBombError as error:
+        raise ValueError(f"image: {str(path)!r} is too large to read safely ({error}); "
+                         "scale it down first") from None
+    except MemoryError:
+        raise ValueError(f"image: {str(path)!r} does not fit into memory; scale it down") from None
+    except Exception as error:
+        # Decoders fail on damaged files with many kinds of exceptions.
+        reason = "its format is unknown" if isinstance(error, Image.UnidentifiedImageError) else error
+        raise ValueError(
+            f"image: {str(path)!r} is not a readable image ({reason}); "
+            "give a whole JPEG, PNG or other photograph"
+        ) from None
+    if target is not None:
+        image = _cover(path, image, target)
+    return np.asarray(image, np.float32) / np.float32(255)
+
+
+class ImageFolder:
+    """All images of a folder, sorted by name and read one at a time.
+
+    Parameters
+    ----------
+    folder : path
+        A folder with image files.
+    size : int or (int, int), optional
+        As in `load_image`; by default every image keeps its own size.
+    limit : int, optional
+        Read only that many.
+    """
+
+    def __init__(
+        self,
+        folder: str | os.PathLike[str],
+        size: int | Sequence[int] | None = None,
+        limit: int | None = None,
+    ) -> None:
+        folder = Path(folder)
+        if not folder.is_dir():
+            raise FileNotFoundError(f"images: there is no folder {str(folder)!r}; check the path")
+        paths = sorted(p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES)
+        if not paths:
+            raise ValueError(
+                f"images: the folder {str(folder)!r} has no image files "
+                f"({', '.join(SUFFIXES)}); give one that has"
+            )
+        self.paths, self.size = paths[:limit], size
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def __getitem__(self, index: int) -> np.ndarray:
+        return load_image(self.paths[index], self.size)
+
+
+def check_image(image: np.ndarray, argument: str = "image") -> np.ndarray:
+    """Return the image as a float array, or raise ValueError if it is not in pixel space."""
+    image = np.asarray(image)
+    if image.ndim < 2 or image.size == 0:
+        raise ValueError(
+            f"{argument} of shape {image.shape} must be (*spatial, channels); add the channel axis"
+        )
+    if image.dtype.kind != "f":
+        raise TypeError(
+            f"{argument} of dtype {image.dtype} must be of floats in [0, 1]; divide 8-bit values "
+            "by 255"
+        )
+    if not np.isfinite(image).all():
+        raise ValueError(f"{argument} has NaN or infinite pixels; replace them first")
+    if image.min() < 0 or image.max() > 1:
+        raise ValueError(
+            f"{argument} has values from {image.min():.4g} to {image.max():.4g}; scale them into "
+            "[0, 1] (divide 8-bit values by 255)"
+        )
+    return image
+
+
+class _TooLarge(Exception):
+    pass
+
+
+def _check_pixels(path: Path, image: Image.Image) -> None:
+    width, height = image.size
+    if width * height > MAX_PIXELS:
+        raise _TooLarge(
+            f"image: {str(path)!r} has {width} by {height} pixels, more than {MAX_PIXELS:,}; "
+            "scale it down first"
+        )
+
+
+def _to_rgb(image: Image.Image) -> Image.Image:
+    if image.mode.startswith("I") or image.mode == "F":
+        values = np.asarray(image, np.float64)
+        highest = 65535 if values.max(initial=0) > 255 or image.mode.startswith("I;16") else 255
+        levels = np.round(np.clip(values / highest, 0, 1) * 255)
+        return Image.fromarray(levels.astype(np.uint8)).convert("RGB")
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        white = Image.new("RGBA", image.size, "white")
+        return Image.alpha_composite(white, image).convert("RGB")
+    return image.convert("RGB")
+
+
+def _cover(path: Path, image: Image.Image, target: tuple[int, ...]) -> Image.Image:
+    height, width = target
+    if image.width < width or image.height < height:
+        warnings.warn(
+            f"image: {str(path)!r} of {image.width} by {image.height} pixels is smaller than "
+            f"{width} by {height} and is enlarged",
+            stacklevel=3,
+        )
+    scale = max(width / image.width, height / image.height)
+    resized = (max(width, round(image.width * scale)), max(height, round(image.height * scale)))
+    image = image.resize(resized, Image.Resampling.BICUBIC)
+    left, top = (resized[0] - width) // 2, (resized[1] - height) // 2
+    return image.crop((left, top, left + width, top + height))

@@ -1,0 +1,94 @@
+"""GoogLeNet in the form published with Caffe (BVLC): the network of the method's paper.
+
+Szegedy et al., "Going Deeper with Convolutions", CVPR 2015. Layers, blob names and the order of
+everything follow the published ``deploy.prototxt``; an activation holds what the blob of its name
+holds, that is after the ReLU which Caffe applies in place.
+"""
+
+from __future__ import annotations
+
+import flax.linen as nn
+import jax
+
+from pdjax._typing import Array, Float
+from pdjax.models.convolution import conv
+from pdjax.models.layers import (
+    average_pool,
+    dense,
+    local_response_norm,
+    max_pool,
+    subtract_mean_bgr,
+)
+from pdjax.models.network import Network
+
+__all__ = ["BVLC_GOOGLENET", "GoogLeNet"]
+
+INCEPTIONS = {
+    # 1x1, 3x3_reduce, 3x3, 5x5_reduce, 5x5, pool_proj
+    "3a": (64, 96, 128, 16, 32, 32),
+    "3b": (128, 128, 192, 32, 96, 64),
+    "4a": (192, 96, 208, 16, 48, 64),
+    "4b": (160, 112, 224, 24, 64, 64),
+    "4c": (128, 128, 256, 24, 64, 64),
+    "4d": (112, 144, 288, 32, 64, 64),
+    "4e": (256, 160, 320, 32, 128, 128),
+    "5a": (256, 160, 320, 32, 128, 128),
+    "5b": (384, 192, 384, 48, 128, 128),
+}
+"""Output channels of the six convolutions of every inception module."""
+
+POOLED_AFTER = {"3b": "pool3/3x3_s2", "4e": "pool4/3x3_s2"}
+
+
+class GoogLeNet(nn.Module):
+    """Images (n, 224, 224, 3), RGB in [0, 1], to all activations in forward order."""
+
+    @nn.compact
+    def __call__(self, images: Float[Array, "n h w 3"]) -> dict[str, jax.Array]:
+        """Return ``{blob name: activation}``, from ``conv1/7x7_s2`` to ``prob``."""
+        blobs: dict[str, jax.Array] = {}
+
+        def keep(name: str, x: jax.Array) -> jax.Array:
+            blobs[name] = x
+            return x
+
+        def relu_conv(x: jax.Array, name: str, features: int, size: int = 1) -> jax.Array:
+            return keep(name, nn.relu(conv(x, name, features, size, padding=size // 2)))
+
+        def inception(x: jax.Array, stage: str, widths: tuple[int, ...]) -> jax.Array:
+            name = f"inception_{stage}"
+            one, three_reduce, three, five_reduce, five, projection = widths
+            a = relu_conv(x, f"{name}/1x1", one)
+            b = relu_conv(x, f"{name}/3x3_reduce", three_reduce)
+            b = relu_conv(b, f"{name}/3x3", three, 3)
+            c = relu_conv(x, f"{name}/5x5_reduce", five_reduce)
+            c = relu_conv(c, f"{name}/5x5", five, 5)
+            d = keep(f"{name}/pool", max_pool(x, 3, 1, padding=1))
+            d = relu_conv(d, f"{name}/pool_proj", projection)
+            return keep(f"{name}/output", jax.numpy.concatenate((a, b, c, d), axis=-1))
+
+        x = subtract_mean_bgr(images)
+        x = conv(x, "conv1/7x7_s2", 64, 7, stride=2, padding=3)
+        x = keep("conv1/7x7_s2", nn.relu(x))
+        x = keep("pool1/3x3_s2", max_pool(x, 3, 2))
+        x = keep("pool1/norm1", local_response_norm(x))
+        x = relu_conv(x, "conv2/3x3_reduce", 64)
+        x = relu_conv(x, "conv2/3x3", 192, 3)
+        x = keep("conv2/norm2", local_response_norm(x))
+        x = keep("pool2/3x3_s2", max_pool(x, 3, 2))
+        for stage, widths in INCEPTIONS.items():
+            x = inception(x, stage, widths)
+            if stage in POOLED_AFTER:
+                x = keep(POOLED_AFTER[stage], max_pool(x, 3, 2))
+        x = keep("pool5/7x7_s1", average_pool(x, 7, 1))
+        x = keep("loss3/classifier", dense(x, "loss3/classifier", 1000))
+        keep("prob", nn.softmax(x))
+        return blobs
+
+
+BVLC_GOOGLENET = Network(
+    name="bvlc_googlenet",
+    module=GoogLeNet(),
+    image_size=224,
+    summary="GoogLeNet as published with Caffe: 7 million parameters, 9 inception modules",
+)

@@ -1,0 +1,18 @@
+"""Pictures of relevance: NumPy arrays in, a figure or a page out; nothing here knows of models."""
+
+from __future__ import annotations
+
+from pdjax.picture.figure import relevance_figure, save_figure
+from pdjax.picture.grid import feature_map_grid
+from pdjax.picture.html import relevance_html
+from pdjax.picture.overlay import overlay, relevance_colors, symmetric_scale
+
+__all__ = [
+    "feature_map_grid",
+    "overlay",
+    "relevance_colors",
+    "relevance_figure",
+    "relevance_html",
+    "save_figure",
+    "symmetric_scale",
+]

@@ -1,0 +1,123 @@
+"""The figure of a hidden layer: its feature maps' relevance, strongest first, side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import Normalize
+from matplotlib.figure import Figure
+from numpy.typing import ArrayLike
+
+from pdjax.picture._checks import checked_image, checked_maps, checked_names
+from pdjax.picture._page import FAINT, INK, RELEVANCE_COLORMAP, Picture, panel_size, show, style_bar
+from pdjax.picture._text import fitted
+from pdjax.picture.overlay import overlay, symmetric_scale
+
+__all__ = ["feature_map_grid"]
+
+GAP = 0.12
+TITLE_SIZE = 8.5
+
+
+def feature_map_grid(
+    relevance: ArrayLike,
+    *,
+    unit: str,
+    image: ArrayLike | None = None,
+    count: int = 16,
+    names: Sequence[str] | None = None,
+    columns: int = 4,
+) -> Figure:
+    """Draw the feature maps whose relevance is largest, each on a scale of its own.
+
+    Over each map stand its name and the relevance that is fully red; maps are ordered by that
+    number (see `symmetric_scale`), maps of equal strength by index.
+
+    Parameters
+    ----------
+    relevance : array of float, (units, h, w)
+        Relevance of every pixel for every unit or feature map.
+    unit : str
+        What is drawn, such as ``"activation difference"``.
+    image : array of float, (h, w, 3) or (h, w, 1), optional
+        The photo, in [0, 1]; the maps are then drawn over it.
+    count : int
+        How many maps to draw at most.
+    names : sequence of str, optional
+        One for each unit; by default ``"unit 0"`` and so on.
+    columns : int
+        How many maps to put side by side.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        A figure that belongs to no window; notebooks display it and `save_figure` writes it.
+
+    Raises
+    ------
+    ValueError
+        If an array is not finite, shapes do not belong together or a number is below 1.
+    """
+    photo = None if image is None else checked_image(image)
+    maps = checked_maps(relevance, "relevance", shape=None if photo is None else photo.shape[:2])
+    if names is None:
+        names = [f"unit {index}" for index in range(len(maps))]
+    names = checked_names(names, "names", len(maps))
+    for argument, value in (("count", count), ("columns", columns)):
+        if value < 1:
+            raise ValueError(f"{argument}: is {value}; give at least 1")
+    peaks = np.abs(maps).max(axis=(1, 2))
+    scales = np.array([symmetric_scale(each) for each in maps])
+    strongest = np.argsort(-np.where(peaks > 0, scales, 0), kind="stable")[:count]
+    columns = min(columns, len(strongest))
+    rows = -(-len(strongest) // columns)
+    width, height = panel_size(*maps.shape[1:], side=1.9)
+    headings = {
+        index: fitted(names[index], width=width, size=TITLE_SIZE, max_lines=2)
+        + f"\n\N{PLUS-MINUS SIGN}{scales[index] if peaks[index] > 0 else 0:.3g}"
+        for index in strongest
+    }
+    title_lines = max(heading.count("\n") + 1 for heading in headings.values())
+    paper_width = max(columns * (width + GAP) + GAP, 3.0)
+    paper_height = rows * (height + GAP + title_lines * TITLE_SIZE * 1.4 / 72) + 0.75
+    figure = Picture(paper_width, paper_height, layout="constrained")
+    panels = figure.subplots(rows, columns, squeeze=False)
+    for axes in panels.flat[len(strongest) :]:
+        axes.set_axis_off()
+    for axes, index in zip(panels.flat, strongest, strict=False):
+        scale = float(scales[index])
+        if photo is None:
+            show(axes, maps[index], cmap=RELEVANCE_COLORMAP, vmin=-scale, vmax=scale)
+        else:
+            show(axes, overlay(photo, maps[index], scale))
+        axes.set_title(
+            headings[index],
+            fontsize=TITLE_SIZE,
+            color=INK,
+            pad=4,
+            linespacing=1.2,
+            parse_math=False,
+        )
+    _shared_bar(figure, panels, unit, paper_width)
+    return figure
+
+
+def _shared_bar(figure: Picture, panels: np.ndarray, unit: str, width: float) -> None:
+    """Explain the colours once, since every map goes from minus to plus its own number."""
+    colors = ScalarMappable(Normalize(-1, 1), RELEVANCE_COLORMAP)
+    bar = figure.colorbar(
+        colors,
+        ax=panels,
+        orientation="horizontal",
+        shrink=min(1.0, 3.2 / width),
+        aspect=28,
+        pad=0.03,
+        ticks=[-1, 0, 1],
+    )
+    bar.ax.set_xticklabels(["\N{MINUS SIGN}scale", "0", "+scale"])
+    style_bar(bar)
+    label = f"{unit}; the scale \N{PLUS-MINUS SIGN} stands over each map"
+    words = fitted(label, width=width - 0.3, size=8.0, max_lines=3)
+    bar.set_label(words, fontsize=8.0, color=FAINT, parse_math=False)

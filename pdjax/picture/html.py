@@ -1,0 +1,127 @@
+"""The explanation as one page: choose a class, fade the overlay, read any pixel with its error.
+
+The page is whole in itself and asks nothing of the network. Everything that comes from outside
+(names of classes, the caption) is data to it: escaped in the markup, and in the script a JSON text
+without any character that could end it.
+"""
+
+from __future__ import annotations
+
+import base64
+import html
+import io
+import json
+import re
+from collections.abc import Sequence
+from importlib import resources
+
+import numpy as np
+from numpy.typing import ArrayLike
+from PIL import Image
+
+from pdjax.picture._checks import checked_errors, checked_image, checked_maps, checked_names
+from pdjax.picture.overlay import (
+    COLOR_STOPS,
+    FULL_COLOR,
+    LIGHTNESS,
+    OPACITY,
+    OPACITY_EXPONENT,
+    symmetric_scale,
+)
+
+__all__ = ["relevance_html"]
+
+
+def relevance_html(
+    image: ArrayLike,
+    relevance: ArrayLike,
+    standard_error: ArrayLike | None,
+    *,
+    titles: Sequence[str],
+    unit: str,
+    caption: str,
+) -> str:
+    """Return a self-contained HTML page that shows the relevance of one image.
+
+    Parameters
+    ----------
+    image : array of float, (h, w, 3) or (h, w, 1)
+        The photo, in [0, 1].
+    relevance : array of float, (rows, h, w)
+        Relevance maps, in the unit that ``unit`` names; kept exactly, as float32.
+    standard_error : array of float, (rows, h, w), or None
+        Standard errors in the same unit, at least 0. Without them the page shows none.
+    titles : sequence of str
+        One for each map, such as ``"military uniform, p = 0.83"``.
+    unit : str
+        Label of the colour bar, such as ``"weight of evidence (bits)"``; what stands in brackets at
+        its end follows every number.
+    caption : str
+        The settings in words, printed small under the pictures.
+
+    Returns
+    -------
+    str
+        The page, to be written as UTF-8. Its element ``data`` holds JSON with the keys
+        ``relevance`` and ``standardError``: little-endian float32 in C order, in base64, a string
+        for each map.
+
+    Raises
+    ------
+    ValueError
+        If an array is not finite or the shapes do not belong together.
+    """
+    photo = checked_image(image)
+    maps = checked_maps(relevance, "relevance", shape=photo.shape[:2])
+    names = checked_names(titles, "titles", len(maps))
+    errors = None if standard_error is None else checked_errors(standard_error, maps)
+    bracketed = re.search(r"\(([^()]+)\)\s*$", unit)
+    data = {
+        "height": photo.shape[0],
+        "width": photo.shape[1],
+        "titles": names,
+        "unit": bracketed[1] if bracketed else unit,
+        "scales": [symmetric_scale(each) for each in maps],
+        "relevance": [_base64(each) for each in maps],
+        "standardError": None if errors is None else [_base64(each) for each in errors],
+        "stops": COLOR_STOPS,
+        "fullColor": FULL_COLOR,
+        "lightness": LIGHTNESS,
+        "exponent": OPACITY_EXPONENT,
+    }
+    values = {
+        "style": _resource("page.css"),
+        "script": _resource("page.js"),
+        "data": _script_json(data),
+        "photo": _png(photo),
+        "width": str(photo.shape[1]),
+        "height": str(photo.shape[0]),
+        "unit": html.escape(unit),
+        "caption": html.escape(caption),
+        "opacity": str(round(100 * OPACITY)),
+        "gradient": ", ".join(COLOR_STOPS),
+    }
+    # One pass, so that a placeholder's name inside a caption stays what it is.
+    return re.sub(r"\{\{(\w+)\}\}", lambda found: values[found[1]], _resource("page.html"))
+
+
+def _resource(name: str) -> str:
+    return resources.files("pdjax.picture").joinpath(name).read_text(encoding="utf-8")
+
+
+def _base64(array: np.ndarray) -> str:
+    return base64.b64encode(array.astype("<f4").tobytes()).decode("ascii")
+
+
+def _png(photo: np.ndarray) -> str:
+    buffer = io.BytesIO()
+    Image.fromarray(np.rint(photo * 255).astype(np.uint8)).save(buffer, "PNG", optimize=True)
+    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
+
+
+def _script_json(data: object) -> str:
+    """Return JSON in which no character can end or comment out the script element around it."""
+    text = json.dumps(data, allow_nan=False)
+    for character in "<>&":
+        text = text.replace(character, f"\\u{ord(character):04x}")
+    return text

@@ -1,0 +1,149 @@
+"""Colours of relevance: red for evidence in favour, blue for evidence against, white for none.
+
+The colour map is symmetric about zero by construction, so equal shades of red and blue mean equal
+amounts of evidence. Laid over a photo, its opacity grows with the evidence, so that the object
+parts that matter are coloured and the rest of the photo stays grey.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from jaxtyping import Float
+from numpy.typing import ArrayLike
+
+from pdjax.picture._checks import checked_image, checked_maps, checked_scale
+
+__all__ = ["COLOR_STOPS", "lightened_grey", "overlay", "relevance_colors", "symmetric_scale"]
+
+COLOR_STOPS = ("#0b3c91", "#3f7fd6", "#a9c8f2", "#ffffff", "#f6b3a6", "#de4a3f", "#96101c")
+"""sRGB colours at equal distances from -scale to +scale; the two arms are alike in lightness."""
+
+PERCENTILE = 99.9
+LIGHTNESS = 0.55
+OPACITY = 0.9
+OPACITY_EXPONENT = 1.4
+FULL_COLOR = 0.7
+
+
+def symmetric_scale(relevance: ArrayLike) -> float:
+    """Return the limit that a colour bar from ``-scale`` to ``+scale`` should have.
+
+    It is the 99.9th percentile of the absolute relevance. The largest value alone would not do: a
+    pixel in a corner of the image lies in a single window, is therefore known far less well than
+    any other, and could fade the whole map. Such pixels are fewer than one in a thousand of a
+    photo; in a map of fewer than 1000 pixels the limit is the largest absolute value.
+
+    Parameters
+    ----------
+    relevance : array of float
+        Relevance of any shape, in any unit.
+
+    Returns
+    -------
+    float
+        The limit, positive and in the unit of ``relevance``; 1.0 for a map of nothing but zeros.
+
+    Raises
+    ------
+    ValueError
+        If a value is NaN or infinite, or there is none.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> symmetric_scale(np.array([[0.25, -0.5]]))
+    0.5
+    >>> symmetric_scale(np.zeros((2, 2)))
+    1.0
+    """
+    maps = checked_maps(relevance, "relevance", num_dimensions=np.ndim(relevance))
+    amounts = np.abs(maps)
+    largest = float(amounts.max())
+    if largest < np.finfo(np.float32).tiny:
+        return 1.0
+    limit = float(np.percentile(amounts, PERCENTILE, method="higher"))
+    # A map with evidence at fewer than one pixel in a thousand must not lose all of it.
+    return limit if limit > 1e-3 * largest else largest
+
+
+def relevance_colors(relevance: ArrayLike, scale: float) -> Float[np.ndarray, "h w 3"]:
+    """Return the colour of every pixel of a relevance map.
+
+    Parameters
+    ----------
+    relevance : array of float, (h, w)
+        Relevance; values beyond ``scale`` take the colour of the limit.
+    scale : float
+        The relevance that is fully red; its negative is fully blue.
+
+    Returns
+    -------
+    array of float32, (h, w, 3)
+        sRGB in [0, 1], exactly white where the relevance is 0.
+
+    Raises
+    ------
+    ValueError
+        If ``relevance`` is not a finite map or ``scale`` is not a positive number.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> relevance_colors(np.zeros((1, 1)), scale=2.0).tolist()
+    [[[1.0, 1.0, 1.0]]]
+    """
+    relative = _relative(relevance, scale)
+    stops = np.linspace(-1, 1, len(COLOR_STOPS))
+    colors = np.array([tuple(bytes.fromhex(color[1:])) for color in COLOR_STOPS]) / 255
+    channels = [np.interp(relative, stops, colors[:, channel]) for channel in range(3)]
+    return np.stack(channels, axis=-1).astype(np.float32)
+
+
+def overlay(
+    image: ArrayLike, relevance: ArrayLike, scale: float, *, opacity: float = OPACITY
+) -> Float[np.ndarray, "h w 3"]:
+    """Return the photo in light grey with the relevance over it.
+
+    Parameters
+    ----------
+    image : array of float, (h, w, 3) or (h, w, 1)
+        The photo, in [0, 1].
+    relevance : array of float, (h, w)
+        Its relevance map.
+    scale : float
+        The relevance that is fully red; its negative is fully blue.
+    opacity : float
+        Opacity of the colours at ``scale``, in [0, 1]. It falls to 0 with the absolute relevance.
+
+    Returns
+    -------
+    array of float32, (h, w, 3)
+        sRGB in [0, 1]; the bare light grey photo where the relevance is 0.
+
+    Raises
+    ------
+    ValueError
+        If the arrays are not finite or of different sizes, or a number is out of its range.
+    """
+    photo = checked_image(image)
+    maps = checked_maps(relevance, "relevance", num_dimensions=2, shape=photo.shape[:2])
+    if not 0 <= opacity <= 1:
+        raise ValueError(f"opacity: is {opacity}; give a number from 0 to 1")
+    relative = _relative(maps, scale)
+    # The pale colours near white would only fade the photo: weak evidence is a thin coat of a
+    # full colour instead.
+    colors = relevance_colors(np.copysign(np.maximum(np.abs(relative), FULL_COLOR), relative), 1.0)
+    amount = opacity * np.abs(relative)[..., None] ** OPACITY_EXPONENT
+    grey = lightened_grey(photo)[..., None]
+    return (grey + amount * (colors - grey)).astype(np.float32)
+
+
+def lightened_grey(image: Float[np.ndarray, "h w 3"]) -> Float[np.ndarray, "h w"]:
+    """Return the luma (ITU-R BT.601) of an image, moved towards white so that colours show."""
+    luma = image @ np.array([0.299, 0.587, 0.114], dtype=np.float32)
+    return LIGHTNESS + (1 - LIGHTNESS) * luma
+
+
+def _relative(relevance: ArrayLike, scale: float) -> Float[np.ndarray, "h w"]:
+    maps = checked_maps(relevance, "relevance", num_dimensions=2)
+    return np.clip(maps.astype(np.float64) / checked_scale(scale), -1, 1)

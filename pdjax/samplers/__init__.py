@@ -1,0 +1,8 @@
+"""Samplers: what could have been in a window."""
+
+from pdjax.samplers.conditional_gaussian import ConditionalGaussian
+from pdjax.samplers.constant import Blur, Constant, ImageMean
+from pdjax.samplers.marginal import Marginal
+from pdjax.samplers.statistics import PatchStatistics
+
+__all__ = ["Blur", "ConditionalGaussian", "Constant", "ImageMean", "Marginal", "PatchStatistics"]

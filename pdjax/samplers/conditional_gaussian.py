@@ -1,0 +1,224 @@
+"""The conditional Gaussian: a window drawn given the ring of pixels around it.
+
+A Gaussian over patches of ``window + 2 * padding`` pixels a side is conditioned on the pixels
+around the window (Zintgraf et al., 2017, section 3.1). The gain and the Cholesky factor depend
+only on where the window lies in the patch, so they are computed once, in float64, and used at
+every position of every image. At the border of an image the patch is shifted inwards and the
+window lies off-centre: ``(2 * padding + 1) ** d`` places in all.
+"""
+
+from __future__ import annotations
+
+import functools
+import itertools
+from collections.abc import Sequence
+from typing import Any, Self
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import scipy.linalg
+
+from pdjax._progress import progress_bar
+from pdjax._typing import Array, Float, Int, Key
+from pdjax.samplers.statistics import PatchStatistics
+from pdjax.windows import crop, per_axis
+
+__all__ = ["ConditionalGaussian"]
+
+
+@jax.tree_util.register_pytree_node_class
+class ConditionalGaussian:
+    """Samples of a window from a Gaussian conditioned on the pixels around it.
+
+    With patch mean ``m`` and covariance ``C``, window pixels 1 and ring pixels 2, samples are
+    drawn from ``N(m1 + G (x2 - m2), C11 - G C21)`` with ``G = C12 C22^-1``, and clipped.
+
+    Parameters
+    ----------
+    statistics : PatchStatistics
+        Mean and covariance of patches.
+    window : int or tuple of int
+        Pixels of the window on each axis.
+    padding : int
+        Pixels of the ring around it; 0 gives the unconditional patch Gaussian.
+    color : {"joint", "independent"}
+        All channels in one Gaussian, or one Gaussian per channel.
+    clip : (float, float) or None
+        Range that samples are clipped to.
+    jitter : float
+        Variance added to every pixel, as a share of the mean variance of a pixel, so that an
+        ill-conditioned covariance can be factored.
+    progress : bool
+        Whether to show a progress bar where the set-up takes over two seconds (large windows).
+
+    Raises
+    ------
+    ValueError
+        If the statistics do not reach to patches of that size, or the covariance is not positive
+        definite after the jitter.
+
+    Examples
+    --------
+    >>> import jax, jax.numpy as jnp, pdjax
+    >>> statistics = pdjax.PatchStatistics.natural_images()
+    >>> sampler = pdjax.ConditionalGaussian(statistics, window=10)
+    >>> image = jnp.full((64, 64, 3), 0.5)
+    >>> sampler.sample(jax.random.key(0), image, jnp.array([0, 20]), 4).shape
+    (4, 10, 10, 3)
+    """
+
+    constant = False
+
+    def __init__(
+        self,
+        statistics: PatchStatistics,
+        window: int | Sequence[int] = 10,
+        padding: int = 2,
+        color: str = "joint",
+        *,
+        clip: tuple[float, float] | None = (0.0, 1.0),
+        jitter: float = 1e-9,
+        progress: bool = False,
+    ) -> None:
+        if color not in ("joint", "independent"):
+            raise ValueError(f"color={color!r} is unknown; choose 'joint' or 'independent'")
+        if not isinstance(padding, int | np.integer) or padding < 0:
+            raise ValueError(f"padding={padding!r} must be an int of at least 0 pixels")
+        if not jitter >= 0:
+            raise ValueError(f"jitter={jitter!r} must be at least 0")
+        if clip is not None and not clip[0] < clip[1]:
+            raise ValueError(f"clip={clip!r} must be a pair (low, high) with low below high")
+        self.window = per_axis(window, statistics.dimensions, "window")
+        self.padding, self.color, self.clip = int(padding), color, clip
+        patch = self.patch
+        mean, covariance = statistics.gaussian(patch)
+        groups = _color_groups(np.prod(patch, dtype=int), statistics.channels, color)
+        places = list(itertools.product(range(2 * padding + 1), repeat=len(patch)))
+        gains, factors = [], []
+        bar = progress_bar(len(places), "factors", progress, "sampler", delay=2)
+        for inside, ring in zip(*_pixel_tables(self.window, self.padding), strict=True):
+            pair = [
+                _condition(covariance, group[inside].ravel(), group[ring].ravel(), jitter)
+                for group in groups
+            ]
+            gains.append(np.stack([gain for gain, _ in pair]).astype(_float()))
+            factors.append(np.stack([factor for _, factor in pair]).astype(_float()))
+            bar.update(1)
+        bar.close()
+        self.mean = jnp.asarray(mean.reshape(-1, statistics.channels), _float())
+        self.gain, self.factor = jnp.asarray(np.stack(gains)), jnp.asarray(np.stack(factors))
+
+    @property
+    def patch(self) -> tuple[int, ...]:
+        """Pixels of the patch, window and ring, on each axis."""
+        return tuple(k + 2 * self.padding for k in self.window)
+
+    def __str__(self) -> str:
+        if self.padding == 0:
+            return f"unconditional Gaussian samples ({self.color} colour)"
+        return f"conditional Gaussian samples ({self.color} colour, ring of {self.padding} pixels)"
+
+    def check(self, image_shape: tuple[int, ...], num_samples: int) -> None:
+        """Raise ValueError where an image has other axes or is smaller than the patch."""
+        spatial, channels = image_shape[:-1], image_shape[-1]
+        if len(spatial) != len(self.window) or channels != self.mean.shape[-1]:
+            raise ValueError(
+                f"image of shape {image_shape} does not fit the sampler, whose statistics are of "
+                f"{len(self.window)} spatial axes and {self.mean.shape[-1]} channels; "
+                "fit statistics on images of this kind"
+            )
+        if any(size < most for size, most in zip(spatial, self.patch, strict=True)):
+            raise ValueError(
+                f"image of {spatial} pixels is smaller than the sampler's patch {self.patch} "
+                "(window plus twice the padding); choose a smaller window or padding"
+            )
+
+    def sample(
+        self,
+        rng_key: Key[Array, ""],
+        image: Float[Array, "*spatial c"],
+        origin: Int[Array, " d"],
+        num_samples: int,
+    ) -> Float[Array, "num_samples *window c"]:
+        """Draw contents of the window at ``origin``, in the image's dtype and pixel space."""
+        highest = jnp.array(image.shape[:-1], origin.dtype) - jnp.array(self.patch, origin.dtype)
+        corner = jnp.clip(origin - self.padding, 0, highest)
+        place = jnp.ravel_multi_index(
+            tuple(origin - corner), (2 * self.padding + 1,) * len(self.window), mode="clip"
+        )
+        inside, ring = (jnp.asarray(t)[place] for t in _pixel_tables(self.window, self.padding))
+        gain, factor = (array[place].astype(image.dtype) for array in (self.gain, self.factor))
+        mean = self.mean.astype(image.dtype)
+        pixels = crop(image, corner, self.patch).reshape(mean.shape)
+        deviation = self._to_groups((pixels - mean)[ring])
+        shift = jnp.einsum("gkm,gm->gk", gain, deviation, precision="highest")
+        noise = jax.random.normal(rng_key, (num_samples, *shift.shape), image.dtype)
+        spread = jnp.einsum("gkj,sgj->sgk", factor, noise, precision="highest")
+        samples = self._from_groups(shift[None] + spread) + mean[inside][None]
+        samples = samples.reshape(num_samples, *self.window, image.shape[-1])
+        return samples if self.clip is None else jnp.clip(samples, *self.clip)
+
+    def _to_groups(self, values: jax.Array) -> jax.Array:
+        """Pixels by channels -> groups of numbers that vary together."""
+        return values.reshape(1, -1) if self.color == "joint" else values.T
+
+    def _from_groups(self, values: jax.Array) -> jax.Array:
+        if self.color == "joint":
+            return values.reshape(len(values), -1, self.mean.shape[-1])
+        return values.swapaxes(-1, -2)
+
+    def tree_flatten(self) -> tuple[tuple[jax.Array, ...], tuple[Any, ...]]:
+        """Arrays, and the static settings that a compiled function depends on."""
+        settings = (self.window, self.padding, self.color, self.clip)
+        return (self.mean, self.gain, self.factor), settings
+
+    @classmethod
+    def tree_unflatten(cls, settings: tuple[Any, ...], arrays: Sequence[Any]) -> Self:
+        """Make a sampler of its parts, without any computation."""
+        sampler = object.__new__(cls)
+        sampler.mean, sampler.gain, sampler.factor = arrays
+        sampler.window, sampler.padding, sampler.color, sampler.clip = settings
+        return sampler
+
+
+@functools.cache
+def _pixel_tables(window: tuple[int, ...], padding: int) -> tuple[np.ndarray, np.ndarray]:
+    """For each place of the window in the patch: flat indices of its pixels, and of the ring's."""
+    patch = tuple(k + 2 * padding for k in window)
+    indices = np.arange(np.prod(patch)).reshape(patch)
+    inside, ring = [], []
+    for corner in itertools.product(range(2 * padding + 1), repeat=len(window)):
+        box = indices[tuple(slice(c, c + k) for c, k in zip(corner, window, strict=True))]
+        inside.append(box.ravel())
+        ring.append(np.setdiff1d(indices, box))
+    return np.stack(inside).astype(np.int32), np.stack(ring).astype(np.int32)
+
+
+def _color_groups(pixels: int, channels: int, color: str) -> list[np.ndarray]:
+    """Rows of the covariance ``(pixels, channels of the group)`` that form one Gaussian each."""
+    rows = np.arange(pixels * channels).reshape(pixels, channels)
+    return [rows] if color == "joint" else [rows[:, [channel]] for channel in range(channels)]
+
+
+def _condition(
+    covariance: np.ndarray, inside: np.ndarray, ring: np.ndarray, jitter: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Gain and Cholesky factor of the inside given the ring."""
+    variance = jitter * np.diag(covariance).mean()
+    inner = covariance[np.ix_(inside, inside)] + variance * np.eye(len(inside))
+    cross = covariance[np.ix_(inside, ring)]
+    outer = covariance[np.ix_(ring, ring)] + variance * np.eye(len(ring))
+    try:
+        gain = scipy.linalg.cho_solve(scipy.linalg.cho_factor(outer), cross.T).T
+        conditional = inner - gain @ cross.T
+        return gain, np.linalg.cholesky((conditional + conditional.T) / 2)
+    except np.linalg.LinAlgError:
+        raise ValueError(
+            f"statistics: the covariance of the patch is not positive definite with "
+            f"jitter={jitter:g} added; fit it on more images, or use a larger jitter"
+        ) from None
+
+
+def _float() -> np.dtype:
+    return jax.dtypes.canonicalize_dtype(np.float64)

@@ -1,0 +1,94 @@
+"""The marginal sampler: what stands in the same window of other images."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Self
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from pdjax._typing import Array, Float, Int, Key
+from pdjax.windows import per_axis
+
+__all__ = ["Marginal"]
+
+
+@jax.tree_util.register_pytree_node_class
+class Marginal:
+    """Samples of a window from the empirical distribution: sample s comes from image s.
+
+    Nothing is random: the images are taken in the order given (Zintgraf et al., 2017, section 4).
+
+    Parameters
+    ----------
+    images : float array, shape (n, *spatial, c)
+        Other images, in [0, 1], of the size of the images to be explained.
+    window : int or tuple of int
+        Pixels of the window on each axis.
+
+    Examples
+    --------
+    >>> import jax, jax.numpy as jnp, pdjax
+    >>> sampler = pdjax.Marginal(jnp.zeros((5, 16, 16, 3)), window=4)
+    >>> image = jnp.ones((16, 16, 3))
+    >>> sampler.sample(jax.random.key(0), image, jnp.array([2, 3]), 5).shape
+    (5, 4, 4, 3)
+    """
+
+    constant = False
+
+    def __init__(
+        self, images: Float[Array, "n *spatial c"] | np.ndarray, window: int | Sequence[int] = 10
+    ) -> None:
+        if np.ndim(images) < 3:
+            raise ValueError(
+                f"images of shape {np.shape(images)} must be a batch (n, *spatial, channels)"
+            )
+        if not np.isfinite(images).all() or np.min(images) < 0 or np.max(images) > 1:
+            raise ValueError("images: values are NaN or outside [0, 1]; divide 8-bit ones by 255")
+        self.images = jnp.asarray(images, jax.dtypes.canonicalize_dtype(np.float64))
+        self.window = per_axis(window, np.ndim(images) - 2, "window")
+
+    def __str__(self) -> str:
+        return f"samples from {len(self.images)} other images"
+
+    def check(self, image_shape: tuple[int, ...], num_samples: int) -> None:
+        """Raise ValueError where images differ in shape or are fewer than the samples."""
+        if self.images.shape[1:] != image_shape:
+            raise ValueError(
+                f"images of shape {self.images.shape[1:]} in the marginal sampler differ from the "
+                f"image's {image_shape}; load all at one size"
+            )
+        if num_samples > len(self.images):
+            raise ValueError(
+                f"num_samples={num_samples} is more than the {len(self.images)} images of the "
+                "marginal sampler; give it more images or take fewer samples"
+            )
+
+    def sample(
+        self,
+        rng_key: Key[Array, ""],
+        image: Float[Array, "*spatial c"],
+        origin: Int[Array, " d"],
+        num_samples: int,
+    ) -> Float[Array, "num_samples *window c"]:
+        """Return the window at ``origin`` of the first ``num_samples`` images."""
+        del rng_key  # nothing is random here
+        self.check(image.shape, num_samples)
+        start = (jnp.zeros((), origin.dtype), *origin, jnp.zeros((), origin.dtype))
+        sizes = (num_samples, *self.window, image.shape[-1])
+        return jax.lax.dynamic_slice(self.images, start, sizes).astype(image.dtype)
+
+    def tree_flatten(self) -> tuple[tuple[jax.Array], tuple[int, ...]]:
+        """Arrays, and the static settings that a compiled function depends on."""
+        return (self.images,), self.window
+
+    @classmethod
+    def tree_unflatten(cls, window: tuple[int, ...], arrays: Sequence[Any]) -> Self:
+        """Make a sampler of its parts, without any checks."""
+        sampler = object.__new__(cls)
+        (sampler.images,) = arrays
+        sampler.window = window
+        return sampler

@@ -1,0 +1,63 @@
+"""What the readers of weight files share: one form of error, and reads that allocate what is there.
+
+A file is treated as hostile: a length that it declares is compared with what it can hold before
+memory is taken, and whatever goes wrong inside a reader leaves it as one ValueError.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+
+__all__ = ["array_of", "read_array", "read_whole", "readable", "remaining"]
+
+MAX_FILE_BYTES = 4 * 2**30
+FETCH_AGAIN = "fetch or copy the file again"
+
+
+@contextlib.contextmanager
+def readable(path: Path, kind: str, remedy: str = FETCH_AGAIN) -> Iterator[None]:
+    """Turn any failure inside the block into a ValueError that names file, reason and remedy."""
+    try:
+        yield
+    except Exception as error:
+        # A damaged file can fail in any layer below: zip, JSON, opcodes, array headers.
+        damaged = f"it is damaged: {type(error).__name__}"
+        reason = str(error) if isinstance(error, ValueError) else damaged
+        raise ValueError(
+            f"weights: {str(path)!r} is not a readable {kind} ({reason}); {remedy}"
+        ) from error
+
+
+def read_whole(path: Path) -> memoryview:
+    """Return the contents of a file of at most 4 GiB."""
+    size = path.stat().st_size
+    if size > MAX_FILE_BYTES:
+        raise ValueError(f"it has {size} bytes, more than {MAX_FILE_BYTES}")
+    return memoryview(path.read_bytes())
+
+
+def remaining(file: BinaryIO) -> int:
+    """Return the number of bytes between the current position and the end of the file."""
+    return os.fstat(file.fileno()).st_size - file.tell()
+
+
+def read_array(file: BinaryIO, dtype: np.dtype, count: int) -> np.ndarray:
+    """Read ``count`` numbers at the current position into a writable array ``(count,)``."""
+    size = count * dtype.itemsize
+    if not 0 <= size <= remaining(file):
+        raise ValueError(f"it declares {count} numbers at one place and ends before the last")
+    buffer = np.fromfile(file, np.uint8, size)
+    return array_of(buffer, dtype)
+
+
+def array_of(buffer: np.ndarray, dtype: np.dtype) -> np.ndarray:
+    """Look at bytes, uint8 ``(n,)``, as numbers of ``dtype``."""
+    if dtype == np.bool_ and buffer.size and buffer.max() > 1:
+        raise ValueError("it has truth values other than 0 and 1")
+    return buffer.view(dtype)

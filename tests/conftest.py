@@ -1,0 +1,39 @@
+"""Strictness for every test, and the data beside the project where it is present."""
+
+from __future__ import annotations
+
+import matplotlib as mpl
+
+mpl.use("Agg")
+
+from pathlib import Path
+
+import jax
+import pytest
+from jaxtyping import install_import_hook
+
+install_import_hook("pdjax", "beartype.beartype")
+
+SHARED = Path(__file__).resolve().parents[2] / "shared"
+
+
+@pytest.fixture(autouse=True)
+def _strict():
+    """Neither ranks nor dtypes may be promoted by accident."""
+    with jax.numpy_rank_promotion("raise"), jax.numpy_dtype_promotion("strict"):
+        yield
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder of real weights, photographs and expected values."""
+    if not SHARED.is_dir():
+        pytest.skip(f"the data folder {SHARED.name!r} is not beside the project")
+    return SHARED
+
+
+@pytest.fixture
+def x64():
+    """Double precision for one test."""
+    with jax.enable_x64(True):
+        yield
