@@ -20,6 +20,7 @@ from pdjax.samplers import (
     Marginal,
     PatchStatistics,
 )
+from pdjax.weights.load import load_model
 from pdjax.windows import WindowGrid
 
 __all__ = [
@@ -37,6 +38,7 @@ __all__ = [
     "explain",
     "information_difference",
     "load_image",
+    "load_model",
     "marginalize",
     "prediction_difference",
     "probability_difference",

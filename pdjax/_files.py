@@ -20,7 +20,7 @@ __all__ = ["atomic_path", "existing_file", "read_npz", "write_npz"]
 
 
 def existing_file(path: str | os.PathLike[str], argument: str) -> Path:
-    """Return ``path`` as a Path, or raise FileNotFoundError or ValueError that names ``argument``."""
+    """Return ``path`` as a Path, or raise FileNotFoundError or ValueError naming ``argument``."""
     path = Path(path)
     if not path.exists():
         raise FileNotFoundError(f"{argument}: there is no file {str(path)!r}; check the path")

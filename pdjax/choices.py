@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +17,7 @@ from pdjax.samplers import (
     PatchStatistics,
 )
 
-__all__ = ["SAMPLERS", "make_sampler", "parse_classes", "parse_sizes"]
+__all__ = ["SAMPLERS", "make_sampler", "parse_classes", "parse_ints", "parse_window"]
 
 SAMPLERS = ("conditional", "marginal", "grey", "mean", "blur")
 
@@ -46,7 +45,7 @@ def make_sampler(
         if folder is None:
             raise ValueError("sampler=marginal needs other images; give --images FOLDER")
         others = ImageFolder(folder, image_size, limit=num_samples)
-        return Marginal(np.stack(list(itertools.islice(others, num_samples))), window)
+        return Marginal(np.stack([others[index] for index in range(len(others))]), window)
     if name == "grey":
         return Constant(0.5, window)
     if name == "mean":
@@ -72,12 +71,19 @@ def parse_classes(text: str) -> int | list[int | str]:
     return [int(e[1:]) if e[0] == "#" and e[1:].isdecimal() else e for e in entries]
 
 
-def parse_sizes(text: str, argument: str = "window") -> tuple[int, ...] | int:
+def parse_ints(text: str, argument: str) -> tuple[int, ...]:
     """Read ``10`` or ``12,8``."""
     try:
-        sizes = tuple(int(part) for part in text.split(","))
+        return tuple(int(part) for part in text.split(","))
     except ValueError:
         raise ValueError(
             f"{argument}={text!r} must be an int, or ints separated by commas"
         ) from None
-    return sizes[0] if len(sizes) == 1 else sizes
+
+
+def parse_window(text: str) -> tuple[int, int]:
+    """Read the height and width of a window; one number stands for both."""
+    sizes = parse_ints(text, "window")
+    if len(sizes) > 2:
+        raise ValueError(f"window={text!r} has {len(sizes)} numbers; give one, or height,width")
+    return sizes[0], sizes[-1]

@@ -72,7 +72,9 @@ def _by_name(name: str, labels: Sequence[str]) -> int:
         return found[0]
     if found:
         several = "; ".join(f"{index} ({labels[index]})" for index in found)
-        raise ValueError(f"classes: {name!r} stands for several classes; choose by index: {several}")
+        raise ValueError(
+            f"classes: {name!r} stands for several classes; choose by index: {several}"
+        )
     known = {part: None for parts in synonyms for part in parts}
     near = difflib.get_close_matches(wanted, known, n=3, cutoff=0.5)
     inside = [part for part in known if wanted and wanted in part][:3]

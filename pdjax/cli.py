@@ -12,7 +12,7 @@ import jax
 import typer
 
 import pdjax
-from pdjax.choices import make_sampler, parse_classes, parse_sizes
+from pdjax.choices import make_sampler, parse_classes, parse_ints, parse_window
 from pdjax.explain import count_passes
 from pdjax.models import ALIASES, NETWORKS
 from pdjax.outputs import Outputs
@@ -101,7 +101,7 @@ def explain(
     outputs = Outputs.of(output or Path(f"{image.stem}-explained.png"))
     net = pdjax.load_model(model, weights)
     pixels = pdjax.load_image(image, size=net.image_size)
-    sizes = parse_sizes(window)
+    sizes = parse_window(window)
     grid = WindowGrid(pixels.shape[:-1], sizes, stride)
     chosen = make_sampler(
         sampler, sizes, padding=padding, color=color, folder=images, statistics=statistics,
@@ -193,7 +193,7 @@ def plot(
     explanation = pdjax.Explanation.load(result)
     output = output or result.with_suffix(".png")
     Outputs.check(output)
-    rows = None if units is None else list(parse_sizes(units, "units"))
+    rows = None if units is None else parse_ints(units, "units")
     Outputs.draw(explanation, output, layer=layer, units=rows, show_error=show_error)
     typer.echo(str(output))
 

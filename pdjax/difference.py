@@ -129,9 +129,7 @@ def check_samples(sampler: Sampler, image_shape: tuple[int, ...], num_samples: i
     if not isinstance(num_samples, int) or num_samples < 1:
         raise ValueError(f"num_samples={num_samples!r} must be an int of at least 1")
     if num_samples == 1 and not sampler.constant:
-        raise ValueError(
-            "num_samples=1 leaves the standard error unknown; take 2 samples or more"
-        )
+        raise ValueError("num_samples=1 leaves the standard error unknown; take 2 samples or more")
     sampler.check(tuple(image_shape), num_samples)
 
 

@@ -20,7 +20,7 @@ from pdjax.explanation import Explanation
 from pdjax.image import check_image
 from pdjax.marginalize import suggest_batch_size, windows_per_chunk
 from pdjax.models.classifier import Classifier, NamedOutputs, check_layers
-from pdjax.observe import Maps, Observe, Rule, relevance_maps
+from pdjax.observe import Observe, Rule, relevance_maps
 from pdjax.relevance import MEASURES, Probability
 from pdjax.run import check_finite, run_windows
 from pdjax.windows import WindowGrid
@@ -107,7 +107,7 @@ def explain(
     >>> explanation.relevance["prob"].shape, bool(explanation.relevance["prob"][0, 3, 3] > 0)
     ((1, 8, 8), True)
     """
-    image = jnp.asarray(check_image(image), jax.dtypes.canonicalize_dtype(np.float64))
+    image = jnp.asarray(check_image(np.asarray(image)), jax.dtypes.canonicalize_dtype(np.float64))
     check_choice("engine", engine, (*ENGINES, "callable"))
     check_choice("measure", measure, MEASURES)
     if not isinstance(net, Classifier):

@@ -121,7 +121,10 @@ class Explanation:
         )
 
     def to_html(
-        self, path: str | os.PathLike[str], layer: str | None = None, units: Sequence[int] | None = None
+        self,
+        path: str | os.PathLike[str],
+        layer: str | None = None,
+        units: Sequence[int] | None = None,
     ) -> None:
         """Write a page to look around in: one file that needs nothing else."""
         layer, rows = self._rows(layer, units)
@@ -157,9 +160,7 @@ class Explanation:
         try:
             words = json.loads(str(arrays["words"]))
             names = {layer: tuple(map(str, units)) for layer, units in words["names"].items()}
-            maps = {
-                kind: {layer: arrays[f"{kind}:{layer}"] for layer in names} for kind in MAPS
-            }
+            maps = {kind: {layer: arrays[f"{kind}:{layer}"] for layer in names} for kind in MAPS}
             result = cls(
                 image=arrays["image"],
                 names=names,

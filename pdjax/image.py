@@ -19,9 +19,7 @@ MAX_PIXELS = 100_000_000
 SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp")
 
 
-def load_image(
-    path: str | os.PathLike[str], size: int | Sequence[int] | None = None
-) -> np.ndarray:
+def load_image(path: str | os.PathLike[str], size: int | Sequence[int] | None = None) -> np.ndarray:
     """Read a photograph.
 
     Any mode is converted to RGB: grey and palette images are expanded, transparency is laid over
@@ -62,13 +60,16 @@ def load_image(
     except _TooLarge as error:
         raise ValueError(str(error)) from None
     except Image.DecompressionBombError as error:
-        raise ValueError(f"image: {str(path)!r} is too large to read safely ({error}); "
-                         "scale it down first") from None
+        raise ValueError(
+            f"image: {str(path)!r} is too large to read safely ({error}); scale it down first"
+        ) from None
     except MemoryError:
         raise ValueError(f"image: {str(path)!r} does not fit into memory; scale it down") from None
     except Exception as error:
         # Decoders fail on damaged files with many kinds of exceptions.
-        reason = "its format is unknown" if isinstance(error, Image.UnidentifiedImageError) else error
+        reason = (
+            "its format is unknown" if isinstance(error, Image.UnidentifiedImageError) else error
+        )
         raise ValueError(
             f"image: {str(path)!r} is not a readable image ({reason}); "
             "give a whole JPEG, PNG or other photograph"

@@ -141,9 +141,7 @@ def summarise(outputs: Any, num_samples: int) -> Moments:
     samples = jax.tree.map(lambda a: a.reshape(-1, num_samples, *a.shape[1:]), outputs)
     mean = jax.tree.map(lambda a: a.mean(1), samples)
     freedom = max(num_samples - 1, 1)
-    variance = jax.tree.map(
-        lambda a, m: jnp.square(a - m[:, None]).sum(1) / freedom, samples, mean
-    )
+    variance = jax.tree.map(lambda a, m: jnp.square(a - m[:, None]).sum(1) / freedom, samples, mean)
     return Moments(mean, variance)
 
 
@@ -161,9 +159,9 @@ def shard_over_devices(step: Callable[..., Moments], devices: int) -> Callable[.
 
     def sharded(*arguments: Any) -> Moments:
         specs = (whole,) * (len(arguments) - 1) + (split,)
-        return jax.shard_map(
-            step, mesh=mesh, in_specs=specs, out_specs=split, check_vma=False
-        )(*arguments)
+        return jax.shard_map(step, mesh=mesh, in_specs=specs, out_specs=split, check_vma=False)(
+            *arguments
+        )
 
     return sharded
 

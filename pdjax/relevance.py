@@ -29,19 +29,19 @@ MEASURES = ("weight_of_evidence", "probability_difference", "information_differe
 class Probability(NamedTuple):
     """A probability and its complement, held apart because ``1 - p`` is lost to rounding near 1."""
 
-    p: Float[Array, "..."]
-    complement: Float[Array, "..."]
+    p: Float[Array, ...]
+    complement: Float[Array, ...]
 
 
 def weight_of_evidence(
-    p: Float[Array, "..."],
-    p_without: Float[Array, "..."],
+    p: Float[Array, ...],
+    p_without: Float[Array, ...],
     *,
-    complement: Float[Array, "..."] | None = None,
-    complement_without: Float[Array, "..."] | None = None,
+    complement: Float[Array, ...] | None = None,
+    complement_without: Float[Array, ...] | None = None,
     num_training_images: int | None = None,
     num_classes: int | None = None,
-) -> Float[Array, "..."]:
+) -> Float[Array, ...]:
     """Weight of evidence of a window for a class, in bits.
 
     ``log2 odds(p) - log2 odds(p_without)`` with ``odds(p) = p / (1 - p)``, after Laplace's
@@ -80,27 +80,23 @@ def weight_of_evidence(
     )
 
 
-def activation_difference(
-    z: Float[Array, "..."], z_without: Float[Array, "..."]
-) -> Float[Array, "..."]:
+def activation_difference(z: Float[Array, ...], z_without: Float[Array, ...]) -> Float[Array, ...]:
     """Activation minus its mean over samples of the window, in the unit of the activation."""
     return jnp.asarray(z) - jnp.asarray(z_without)
 
 
-def probability_difference(
-    p: Float[Array, "..."], p_without: Float[Array, "..."]
-) -> Float[Array, "..."]:
+def probability_difference(p: Float[Array, ...], p_without: Float[Array, ...]) -> Float[Array, ...]:
     """Probability minus the probability with the window marginalised out, in [-1, 1]."""
     return jnp.asarray(p) - jnp.asarray(p_without)
 
 
 def information_difference(
-    p: Float[Array, "..."],
-    p_without: Float[Array, "..."],
+    p: Float[Array, ...],
+    p_without: Float[Array, ...],
     *,
     num_training_images: int | None = None,
     num_classes: int | None = None,
-) -> Float[Array, "..."]:
+) -> Float[Array, ...]:
     """``log2 p - log2 p_without`` in bits, after Laplace's correction where N is given.
 
     Always finite: without the correction, probabilities are taken as at least the smallest normal
@@ -117,10 +113,10 @@ def measure_probability(
     measure: str,
     reference: Probability,
     without: Probability,
-    error: Float[Array, "..."],
+    error: Float[Array, ...],
     num_training_images: int | None,
     num_classes: int,
-) -> tuple[Float[Array, "..."], Float[Array, "..."]]:
+) -> tuple[Float[Array, ...], Float[Array, ...]]:
     """Relevance by one of `MEASURES`, and its standard error by the delta method.
 
     ``error`` is the standard error of ``without.p``. The derivative of ``log2 odds`` with respect

@@ -199,8 +199,7 @@ def box_average_error(
     shares = [cover / cover.sum(1, keepdims=True) ** 2 for cover in coverage]
     variance = _contract(jnp.square(errors), shares)
     count = functools.reduce(np.multiply.outer, [cover.sum(1) for cover in coverage])
-    factor = 1 / root_bias(count * degrees_of_freedom)
-    factor = jnp.asarray(factor, errors.dtype)
+    factor = jnp.asarray(1 / root_bias(count * degrees_of_freedom), errors.dtype)
     return jnp.sqrt(variance) * jnp.expand_dims(factor, tuple(range(variance.ndim - factor.ndim)))
 
 

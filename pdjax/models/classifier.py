@@ -58,6 +58,7 @@ class Classifier:
     def __call__(
         self, images: Float[Array, "n *spatial c"], capture: Sequence[str] | None = None
     ) -> dict[str, Float[Array, "n ..."]]:
+        """Return the activations named in ``capture``."""
         names = self.layers[-1:] if capture is None else check_layers(capture, self.layers)
         return _apply(self.predict, self.params, images, names)
 
@@ -143,7 +144,9 @@ def check_layers(names: Sequence[str], layers: Sequence[str]) -> tuple[str, ...]
         if name not in layers:
             near = difflib.get_close_matches(name, layers, n=1)
             hint = f"did you mean {near[0]!r}? " if near else ""
-            raise ValueError(f"layers: there is no layer {name!r}; {hint}Layers: {', '.join(layers)}")
+            raise ValueError(
+                f"layers: there is no layer {name!r}; {hint}Layers: {', '.join(layers)}"
+            )
     return tuple(names)
 
 

@@ -8,6 +8,7 @@ devices the operation stays one convolution (`jax.lax.platform_dependent`, its d
 from __future__ import annotations
 
 import functools
+from typing import NamedTuple
 
 import flax.linen as nn
 import jax
@@ -19,7 +20,11 @@ from pdjax._typing import Array, Float
 
 __all__ = ["conv"]
 
-Pads = tuple[tuple[int, int], ...]
+
+class _How(NamedTuple):
+    stride: int
+    pads: tuple[tuple[int, int], ...]
+    groups: int
 
 
 def conv(
@@ -57,25 +62,24 @@ class _Convolution(nn.Module):
     features: int
     size: int
     stride: int
-    pads: Pads
+    pads: tuple[tuple[int, int], ...]
     groups: int
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         shape = (self.size, self.size, x.shape[-1] // self.groups, self.features)
-        kernel = self.param("kernel", nn.initializers.lecun_normal(), shape).astype(x.dtype)
-        bias = self.param("bias", nn.initializers.zeros_init(), (self.features,)).astype(x.dtype)
-        settings = {"stride": self.stride, "pads": self.pads}
-        convolve = functools.partial(_convolve, groups=self.groups, **settings)
+        kernel = self.param("kernel", nn.initializers.lecun_normal(), shape, jnp.float32)
+        bias = self.param("bias", nn.initializers.zeros_init(), (self.features,), jnp.float32)
+        how = _How(self.stride, self.pads, self.groups)
+        operands = (x, kernel.astype(x.dtype))
+        convolve = functools.partial(_convolve, how=how)
         if self.groups == 1:
-            y = convolve(x, kernel)
+            y = convolve(*operands)
         else:
-            depthwise = self.groups == x.shape[-1] == self.features
-            form = _depthwise if depthwise else functools.partial(_grouped, groups=self.groups)
-            y = lax.platform_dependent(
-                x, kernel, cpu=functools.partial(form, **settings), default=convolve
-            )
-        return y + bias.reshape(1, 1, 1, -1)
+            form = _depthwise if self.groups == x.shape[-1] == self.features else _grouped
+            on_cpu = functools.partial(form, how=how)
+            y = lax.platform_dependent(*operands, cpu=on_cpu, default=convolve)
+        return y + bias.astype(x.dtype).reshape(1, 1, 1, -1)
 
 
 def _same(side: int, size: int, stride: int) -> tuple[int, int]:
@@ -83,36 +87,31 @@ def _same(side: int, size: int, stride: int) -> tuple[int, int]:
     return total // 2, total - total // 2
 
 
-def _convolve(
-    x: jax.Array, kernel: jax.Array, stride: int, pads: Pads, groups: int = 1
-) -> jax.Array:
+def _convolve(x: jax.Array, kernel: jax.Array, how: _How) -> jax.Array:
     return lax.conv_general_dilated(
         x,
         kernel,
-        (stride, stride),
-        pads,
+        (how.stride, how.stride),
+        how.pads,
         dimension_numbers=("NHWC", "HWIO", "NHWC"),
-        feature_group_count=groups,
+        feature_group_count=how.groups,
     )
 
 
-def _grouped(
-    x: jax.Array, kernel: jax.Array, stride: int, pads: Pads, groups: int
-) -> jax.Array:
-    parts = zip(jnp.split(x, groups, -1), jnp.split(kernel, groups, -1), strict=True)
-    return jnp.concatenate([_convolve(*part, stride, pads) for part in parts], -1)
+def _grouped(x: jax.Array, kernel: jax.Array, how: _How) -> jax.Array:
+    parts = zip(jnp.split(x, how.groups, -1), jnp.split(kernel, how.groups, -1), strict=True)
+    alone = how._replace(groups=1)
+    return jnp.concatenate([_convolve(*part, alone) for part in parts], -1)
 
 
-def _depthwise(x: jax.Array, kernel: jax.Array, stride: int, pads: Pads) -> jax.Array:
+def _depthwise(x: jax.Array, kernel: jax.Array, how: _How) -> jax.Array:
     """Sum the image, shifted by every offset in the kernel, times the weights of that offset."""
-    padded = jnp.pad(x, ((0, 0), *pads, (0, 0)))
-    # From an offset to the last pixel that a window with this offset sees, and one more.
-    height, width = (
-        (side - size) // stride * stride + 1
-        for side, size in zip(padded.shape[1:3], kernel.shape[:2], strict=True)
-    )
+    padded = jnp.pad(x, ((0, 0), *how.pads, (0, 0)))
+    size, step = kernel.shape[0], how.stride
+    # From an offset to the last pixel that it meets, and one more.
+    height, width = ((side - size) // step * step + 1 for side in padded.shape[1:3])
     terms = (
-        padded[:, i : i + height : stride, j : j + width : stride] * kernel[i, j][None, None]
-        for i, j in np.ndindex(*kernel.shape[:2])
+        padded[:, i : i + height : step, j : j + width : step] * kernel[i, j][None, None]
+        for i, j in np.ndindex(size, size)
     )
     return functools.reduce(jnp.add, terms)

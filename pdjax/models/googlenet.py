@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import flax.linen as nn
 import jax
+import jax.numpy as jnp
 
 from pdjax._typing import Array, Float
 from pdjax.models.convolution import conv
@@ -17,7 +18,7 @@ from pdjax.models.layers import (
     dense,
     local_response_norm,
     max_pool,
-    subtract_mean_bgr,
+    to_caffe,
 )
 from pdjax.models.network import Network
 
@@ -65,9 +66,9 @@ class GoogLeNet(nn.Module):
             c = relu_conv(c, f"{name}/5x5", five, 5)
             d = keep(f"{name}/pool", max_pool(x, 3, 1, padding=1))
             d = relu_conv(d, f"{name}/pool_proj", projection)
-            return keep(f"{name}/output", jax.numpy.concatenate((a, b, c, d), axis=-1))
+            return keep(f"{name}/output", jnp.concatenate((a, b, c, d), axis=-1))
 
-        x = subtract_mean_bgr(images)
+        x = to_caffe(images)
         x = conv(x, "conv1/7x7_s2", 64, 7, stride=2, padding=3)
         x = keep("conv1/7x7_s2", nn.relu(x))
         x = keep("pool1/3x3_s2", max_pool(x, 3, 2))

@@ -25,7 +25,7 @@ __all__ = [
     "local_response_norm",
     "max_pool",
     "standardize",
-    "subtract_mean_bgr",
+    "to_caffe",
 ]
 
 
@@ -38,19 +38,26 @@ def dense(x: Float[Array, "n *spatial c"], name: str, features: int) -> Float[Ar
 
 
 def standardize(
-    images: Float[Array, "n h w c"], mean: tuple[float, ...], deviation: tuple[float, ...]
-) -> Float[Array, "n h w c"]:
-    """Subtract from every channel its mean and divide by its standard deviation."""
-    shape = (1, 1, 1, images.shape[-1])
-    shifted = images - jnp.asarray(mean, images.dtype).reshape(shape)
-    return shifted / jnp.asarray(deviation, images.dtype).reshape(shape)
-
-
-def subtract_mean_bgr(
-    images: Float[Array, "n h w 3"], mean: tuple[float, ...] = (104.0, 117.0, 123.0)
+    images: Float[Array, "n h w 3"],
+    mean: tuple[float, float, float] = (0.485, 0.456, 0.406),
+    deviation: tuple[float, float, float] = (0.229, 0.224, 0.225),
 ) -> Float[Array, "n h w 3"]:
-    """Turn RGB in [0, 1] into Caffe's input: BGR in [0, 255] minus the mean colour (B, G, R)."""
-    return 255 * images[..., ::-1] - jnp.asarray(mean, images.dtype).reshape(1, 1, 1, 3)
+    """Subtract from every channel its mean and divide by its deviation (default: torchvision's)."""
+    centred = images - jnp.asarray(mean, images.dtype).reshape(1, 1, 1, 3)
+    return centred / jnp.asarray(deviation, images.dtype).reshape(1, 1, 1, 3)
+
+
+def to_caffe(
+    images: Float[Array, "n h w 3"], mean: Float[Array, "#h #w 3"] | None = None
+) -> Float[Array, "n h w 3"]:
+    """Turn RGB in [0, 1] into Caffe's input: BGR in [0, 255] minus a mean.
+
+    The mean is BGR in [0, 255] too: the mean colour of ImageNet, unless one is given for every
+    pixel.
+    """
+    if mean is None:
+        mean = jnp.asarray((104, 117, 123), images.dtype).reshape(1, 1, 3)
+    return 255 * images[..., ::-1] - mean.astype(images.dtype)[None]
 
 
 def max_pool(
@@ -106,7 +113,7 @@ Reduction = Callable[[jax.Array, jax.Array], jax.Array]
 def _reduce_windows(
     x: jax.Array, start: float, reduction: Reduction, size: int, stride: int, padding: int
 ) -> jax.Array:
-    """Reduce windows along one spatial axis after the other: a tenth of the work of both at once."""
+    """Reduce windows along one axis after the other, several times faster than both at once."""
     for axis in (1, 2):
         side = x.shape[axis]
         reach = (_num_windows(side, size, stride, padding) - 1) * stride + size

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 from importlib import resources
+from typing import cast
 
 import flax.linen as nn
 import jax
@@ -74,7 +75,7 @@ class Network:
         return jax.ShapeDtypeStruct((1, self.image_size, self.image_size, 3), jnp.float32)
 
     def _apply(self, params: Params, images: jax.Array) -> dict[str, jax.Array]:
-        return self.module.apply({"params": params}, images)
+        return _activations(self.module, params, images)
 
 
 @functools.cache
@@ -87,5 +88,9 @@ def imagenet_labels() -> tuple[str, ...]:
 def _predict(
     module: nn.Module, params: Params, images: jax.Array, capture: tuple[str, ...]
 ) -> dict[str, jax.Array]:
-    activations = module.apply({"params": params}, images)
+    activations = _activations(module, params, images)
     return {layer: activations[layer] for layer in capture}
+
+
+def _activations(module: nn.Module, params: Params, images: jax.Array) -> dict[str, jax.Array]:
+    return cast("dict[str, jax.Array]", module.apply({"params": params}, images))

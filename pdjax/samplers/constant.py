@@ -68,7 +68,9 @@ class Constant(_Occlusion):
         self, value: float | Sequence[float] = 0.5, window: int | Sequence[int] = 10
     ) -> None:
         level = np.asarray(value, np.float64)
-        if level.ndim > 1 or not (np.isfinite(level).all() and (0 <= level).all() and (level <= 1).all()):
+        if level.ndim > 1 or not (
+            np.isfinite(level).all() and (level >= 0).all() and (level <= 1).all()
+        ):
             raise ValueError(f"value={value!r} must be a grey level or one colour, within [0, 1]")
         self.window = _window(window)
         self.value = jnp.asarray(level, jax.dtypes.canonicalize_dtype(np.float64))

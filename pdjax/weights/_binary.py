@@ -7,6 +7,7 @@ memory is taken, and whatever goes wrong inside a reader leaves it as one ValueE
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,7 +15,7 @@ from typing import BinaryIO
 
 import numpy as np
 
-__all__ = ["array_of", "read_array", "read_whole", "readable", "remaining"]
+__all__ = ["BoundedReader", "array_of", "read_array", "read_whole", "readable", "remaining"]
 
 MAX_FILE_BYTES = 4 * 2**30
 FETCH_AGAIN = "fetch or copy the file again"
@@ -32,6 +33,21 @@ def readable(path: Path, kind: str, remedy: str = FETCH_AGAIN) -> Iterator[None]
         raise ValueError(
             f"weights: {str(path)!r} is not a readable {kind} ({reason}); {remedy}"
         ) from error
+
+
+class BoundedReader(io.BufferedReader):
+    """An open file whose reads take memory for what is there, whatever size they ask for.
+
+    Libraries ask for the sizes that files declare, and Python takes memory before it reads.
+    """
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(io.FileIO(path))
+
+    def read(self, size: int | None = -1) -> bytes:
+        if size is None or size < 0:
+            return super().read()
+        return super().read(min(size, max(0, remaining(self))))
 
 
 def read_whole(path: Path) -> memoryview:

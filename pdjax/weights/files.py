@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from pdjax._files import existing_file, read_npz
+from pdjax.weights._binary import BoundedReader
 from pdjax.weights.caffemodel import read_caffemodel
 from pdjax.weights.onnx import read_onnx
 from pdjax.weights.pth import ZIP_MAGIC, read_pth
@@ -100,7 +101,7 @@ def _kind(path: Path) -> str | None:
 
 def _has_pickle(path: Path) -> bool:
     try:
-        with zipfile.ZipFile(path) as archive:
+        with BoundedReader(path) as file, zipfile.ZipFile(file) as archive:
             return any(name.endswith("/data.pkl") for name in archive.namelist())
     except Exception:
         # What is damaged is better named by the reader that its suffix asks for.

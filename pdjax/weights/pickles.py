@@ -19,7 +19,6 @@ __all__ = ["Pickle", "read_pickle"]
 
 MAX_OPCODES = 1_000_000
 MAX_BYTES = 32 * 2**20
-MAX_VALUE_BYTES = 2**20
 MAX_LINE = 1024
 MAX_MARKS = 64
 PLAIN_NUMBERS = frozenset({"BININT", "BININT1", "BININT2", "LONG1", "BINFLOAT"})
@@ -61,7 +60,7 @@ class _Bounded:
         self.tell = file.tell
 
     def read(self, size: int) -> bytes:
-        if size > min(MAX_VALUE_BYTES, self._left):
+        if size > self._left:
             raise ValueError(f"one of its values declares {size} bytes")
         return self._spend(self._file.read(size))
 

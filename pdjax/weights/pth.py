@@ -19,7 +19,7 @@ from typing import Any, cast
 import numpy as np
 
 from pdjax._files import existing_file
-from pdjax.weights._binary import array_of, read_array, readable, remaining
+from pdjax.weights._binary import BoundedReader, array_of, read_array, readable, remaining
 from pdjax.weights.pickles import read_pickle
 from pdjax.weights.tokens import Tensor
 
@@ -59,7 +59,7 @@ def read_pth(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
         nothing is run.
     """
     path = existing_file(path, "weights")
-    with path.open("rb") as file, readable(path, "PyTorch state dict", REMEDY):
+    with BoundedReader(path) as file, readable(path, "PyTorch state dict", REMEDY):
         is_zip = file.read(len(ZIP_MAGIC)) == ZIP_MAGIC
         file.seek(0)
         return _zip_form(file) if is_zip else _old_form(file)
