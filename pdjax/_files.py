@@ -7,16 +7,25 @@ declares are checked against a bound before memory is taken for them.
 from __future__ import annotations
 
 import contextlib
+import io
+import math
 import os
 import tempfile
 import zipfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
-__all__ = ["atomic_path", "existing_file", "read_npz", "write_npz"]
+__all__ = [
+    "BoundedReader",
+    "atomic_path",
+    "existing_file",
+    "read_npz",
+    "remaining",
+    "write_npz",
+]
 
 
 def existing_file(path: str | os.PathLike[str], argument: str) -> Path:
@@ -45,20 +54,61 @@ def read_npz(
     """
     path = existing_file(path, argument)
     try:
-        with zipfile.ZipFile(path) as archive:
+        with BoundedReader(path) as file, zipfile.ZipFile(file) as archive:
             declared = sum(member.file_size for member in archive.infolist())
-        if declared > max_bytes:
-            raise ValueError(f"its contents would take {declared} bytes, more than {max_bytes}")
-        with np.load(path, allow_pickle=False) as arrays:
-            return {name: arrays[name] for name in arrays.files}
-    except MemoryError:
-        reason: str = "an array in it declares more memory than there is"
+            if declared > max_bytes:
+                raise ValueError(f"its contents would take {declared} bytes, over {max_bytes}")
+            return {
+                member.filename.removesuffix(".npy"): _read_array(archive, member)
+                for member in archive.infolist()
+            }
     except Exception as error:
-        # A damaged archive can fail in any layer below (zip, zlib, array headers).
+        # A damaged archive can fail in any layer below: zip, zlib, array headers.
         reason = str(error) or type(error).__name__
     raise ValueError(
         f"{argument}: {str(path)!r} is not a readable .npz file ({reason}); make or copy it again"
     )
+
+
+class BoundedReader(io.BufferedReader):
+    """An open file whose reads take memory for what is there, whatever size they ask for.
+
+    Libraries ask for the sizes that files declare, and Python takes memory before it reads.
+    """
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(io.FileIO(path))
+
+    def read(self, size: int | None = -1) -> bytes:
+        """Read at most ``size`` bytes, or all."""
+        if size is None or size < 0:
+            return super().read()
+        return super().read(min(size, max(0, remaining(self))))
+
+
+def remaining(file: BinaryIO) -> int:
+    """Return the number of bytes between the current position and the end of the file."""
+    return os.fstat(file.fileno()).st_size - file.tell()
+
+
+def _read_array(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> np.ndarray:
+    """Read one array, whose size must be what its header says before memory is taken for it."""
+    with archive.open(member) as file:
+        version = np.lib.format.read_magic(file)
+        if version == (1, 0):
+            shape, column_major, dtype = np.lib.format.read_array_header_1_0(file)
+        elif version == (2, 0):
+            shape, column_major, dtype = np.lib.format.read_array_header_2_0(file)
+        else:
+            raise ValueError(f"{member.filename} is of an unknown version")
+        if dtype.hasobject:
+            raise ValueError(f"{member.filename} holds Python objects, which are never read")
+        size = math.prod(shape) * dtype.itemsize
+        content = file.read()
+    if any(side < 0 for side in shape) or len(content) != size:
+        raise ValueError(f"{member.filename} has {len(content)} bytes, its header says {size}")
+    array = np.frombuffer(bytearray(content), dtype)
+    return array.reshape(shape, order="F" if column_major else "C")
 
 
 @contextlib.contextmanager

@@ -17,6 +17,7 @@ Activations = Mapping[str, jax.Array]
 """Arrays ``(n, ...)`` by the published name of their layer."""
 
 
+@runtime_checkable
 class Predict(Protocol):
     """A network as a pure function of its parameters."""
 

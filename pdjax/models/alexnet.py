@@ -13,6 +13,7 @@ from typing import Any
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from pdjax._typing import Array, Float, Params
 from pdjax.models.convolution import conv
@@ -98,7 +99,7 @@ TORCHVISION_ALEXNET = Network(
 )
 
 
-def with_mean_image(params: Params, mean: Float[Array, "3 h w"]) -> Params:
+def with_mean_image(params: Params, mean: np.ndarray | jax.Array) -> Params:
     """Let Caffe's AlexNet subtract a mean image, as it did in training, not the mean colour.
 
     Parameters

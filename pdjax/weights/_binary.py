@@ -7,15 +7,15 @@ memory is taken, and whatever goes wrong inside a reader leaves it as one ValueE
 from __future__ import annotations
 
 import contextlib
-import io
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
 
-__all__ = ["BoundedReader", "array_of", "read_array", "read_whole", "readable", "remaining"]
+from pdjax._files import remaining
+
+__all__ = ["array_of", "read_array", "read_whole", "readable"]
 
 MAX_FILE_BYTES = 4 * 2**30
 FETCH_AGAIN = "fetch or copy the file again"
@@ -35,32 +35,12 @@ def readable(path: Path, kind: str, remedy: str = FETCH_AGAIN) -> Iterator[None]
         ) from error
 
 
-class BoundedReader(io.BufferedReader):
-    """An open file whose reads take memory for what is there, whatever size they ask for.
-
-    Libraries ask for the sizes that files declare, and Python takes memory before it reads.
-    """
-
-    def __init__(self, path: Path) -> None:
-        super().__init__(io.FileIO(path))
-
-    def read(self, size: int | None = -1) -> bytes:
-        if size is None or size < 0:
-            return super().read()
-        return super().read(min(size, max(0, remaining(self))))
-
-
 def read_whole(path: Path) -> memoryview:
     """Return the contents of a file of at most 4 GiB."""
     size = path.stat().st_size
     if size > MAX_FILE_BYTES:
         raise ValueError(f"it has {size} bytes, more than {MAX_FILE_BYTES}")
     return memoryview(path.read_bytes())
-
-
-def remaining(file: BinaryIO) -> int:
-    """Return the number of bytes between the current position and the end of the file."""
-    return os.fstat(file.fileno()).st_size - file.tell()
 
 
 def read_array(file: BinaryIO, dtype: np.dtype, count: int) -> np.ndarray:

@@ -8,8 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from pdjax._files import existing_file, read_npz
-from pdjax.weights._binary import BoundedReader
+from pdjax._files import BoundedReader, existing_file, read_npz
 from pdjax.weights.caffemodel import read_caffemodel
 from pdjax.weights.onnx import read_onnx
 from pdjax.weights.pth import ZIP_MAGIC, read_pth

@@ -6,15 +6,11 @@ import math
 
 import numpy as np
 
-from pdjax._typing import Float
-
 __all__ = ["channels_last"]
 
 
-def channels_last(
-    kernel: Float[np.ndarray, "inputs out"], size: tuple[int, int], argument: str
-) -> Float[np.ndarray, "inputs out"]:
-    """Reorder the inputs of a kernel from (c, h, w) to (h, w, c).
+def channels_last(kernel: np.ndarray, size: tuple[int, int], argument: str) -> np.ndarray:
+    """Reorder the inputs of a kernel (inputs, out) from (c, h, w) to (h, w, c).
 
     Caffe and PyTorch flatten a feature map of ``size`` (h, w) with its channels first. Raises
     ValueError, which names ``argument``, where the inputs are not such a map.

@@ -39,8 +39,7 @@ def read_pickle(file: io.BufferedIOBase) -> Pickle:
     Raises
     ------
     Exception
-        ValueError if it uses anything that state dicts are not made of or is too large; what
-        `pickletools` raises if it is damaged.
+        ValueError if it is too large or not a state dict, others of `pickletools` if damaged.
     """
     machine = _Machine()
     bounded = cast(IO[bytes], _Bounded(file))
