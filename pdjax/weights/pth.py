@@ -18,7 +18,7 @@ from typing import Any, cast
 
 import numpy as np
 
-from pdjax._files import existing_file
+from pdjax._files import BoundedReader, existing_file, remaining
 from pdjax.weights._binary import array_of, read_array, readable
 from pdjax.weights.pickles import read_pickle
 from pdjax.weights.tokens import Tensor
