@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import scipy.fft
@@ -15,6 +15,7 @@ from pdjax.windows import per_axis
 __all__ = ["Images", "fit_empirical", "fit_stationary"]
 
 
+@runtime_checkable
 class Images(Protocol):
     """A sequence of images ``(*spatial, c)`` in [0, 1], which may differ in size."""
 
