@@ -18,6 +18,7 @@ Activations = Mapping[str, jax.Array]
 
 
 @runtime_checkable
+@runtime_checkable
 class Predict(Protocol):
     """A network as a pure function of its parameters."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple, Self
+from typing import NamedTuple
 
 from pdjax.explanation import Explanation
 from pdjax.picture import save_figure
@@ -31,7 +31,7 @@ class Outputs(NamedTuple):
     numbers: Path
 
     @classmethod
-    def of(cls, picture: Path) -> Self:
+    def of(cls, picture: Path) -> Outputs:
         """Name the files after the picture, or raise if they could not be written."""
         cls.check(picture)
         if picture.suffix.lower() not in (*PICTURES, PAGE):

@@ -159,7 +159,6 @@ def test_find_network():
         ("googelnet", "did you mean 'googlenet'"),
         ("VGG", "did you mean 'vgg16'"),
         ("?", "Networks: alexnet, "),
-        (None, "no network None"),
     ],
 )
 def test_find_network_suggests(name, message):

@@ -50,7 +50,7 @@ def find_network(name: str) -> Network:
     network = NETWORKS.get(ALIASES.get(name, name))
     if network is None:
         names = [*ALIASES, *NETWORKS]
-        near = difflib.get_close_matches(str(name).lower(), names, n=1)
+        near = difflib.get_close_matches(name.lower(), names, n=1)
         hint = f"did you mean {near[0]!r}? " if near else ""
         raise ValueError(f"name: there is no network {name!r}; {hint}Networks: {', '.join(names)}")
     return network

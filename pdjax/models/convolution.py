@@ -71,7 +71,7 @@ class _Convolution(nn.Module):
         kernel = self.param("kernel", nn.initializers.lecun_normal(), shape, jnp.float32)
         bias = self.param("bias", nn.initializers.zeros_init(), (self.features,), jnp.float32)
         how = _How(self.stride, self.pads, self.groups)
-        operands = (x, kernel.astype(x.dtype))
+        operands = (x, jnp.asarray(kernel, x.dtype))
         convolve = functools.partial(_convolve, how=how)
         if self.groups == 1:
             y = convolve(*operands)
@@ -79,7 +79,7 @@ class _Convolution(nn.Module):
             form = _depthwise if self.groups == x.shape[-1] == self.features else _grouped
             on_cpu = functools.partial(form, how=how)
             y = lax.platform_dependent(*operands, cpu=on_cpu, default=convolve)
-        return y + bias.astype(x.dtype).reshape(1, 1, 1, -1)
+        return y + jnp.asarray(bias, x.dtype).reshape(1, 1, 1, -1)
 
 
 def _same(side: int, size: int, stride: int) -> tuple[int, int]:

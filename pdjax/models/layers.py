@@ -78,7 +78,7 @@ def average_pool(
 
     The divisor counts the padding as pixels of value zero, but nothing beyond it.
     """
-    total = _reduce_windows(x, 0, lax.add, size, stride, padding)
+    total = _reduce_windows(x, 0.0, lax.add, size, stride, padding)
     counts = []
     for side in x.shape[1:3]:
         starts = np.arange(_num_windows(side, size, stride, padding)) * stride - padding
@@ -95,7 +95,7 @@ def local_response_norm(
     Krizhevsky et al., 2012, with Caffe's convention that ``alpha`` is shared among the channels.
     """
     before = (size - 1) // 2
-    total = _reduce_axis(x * x, 0, lax.add, 3, size, 1, (before, size - 1 - before))
+    total = _reduce_axis(x * x, 0.0, lax.add, 3, size, 1, (before, size - 1 - before))
     # The same as a power of -0.75, which CPUs compute several times more slowly.
     root = lax.rsqrt(1 + (alpha / size) * total)
     return x * root * jnp.sqrt(root)

@@ -12,7 +12,7 @@ from __future__ import annotations
 import functools
 import itertools
 from collections.abc import Sequence
-from typing import Any, Self
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -174,7 +174,9 @@ class ConditionalGaussian:
         return (self.mean, self.gain, self.factor), settings
 
     @classmethod
-    def tree_unflatten(cls, settings: tuple[Any, ...], arrays: Sequence[Any]) -> Self:
+    def tree_unflatten(
+        cls, settings: tuple[Any, ...], arrays: Sequence[Any]
+    ) -> ConditionalGaussian:
         """Make a sampler of its parts, without any computation."""
         sampler = object.__new__(cls)
         sampler.mean, sampler.gain, sampler.factor = arrays

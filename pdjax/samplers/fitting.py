@@ -16,6 +16,7 @@ __all__ = ["Images", "fit_empirical", "fit_stationary"]
 
 
 @runtime_checkable
+@runtime_checkable
 class Images(Protocol):
     """A sequence of images ``(*spatial, c)`` in [0, 1], which may differ in size."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Self
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -86,7 +86,7 @@ class Marginal:
         return (self.images,), self.window
 
     @classmethod
-    def tree_unflatten(cls, window: tuple[int, ...], arrays: Sequence[Any]) -> Self:
+    def tree_unflatten(cls, window: tuple[int, ...], arrays: Sequence[Any]) -> Marginal:
         """Make a sampler of its parts, without any checks."""
         sampler = object.__new__(cls)
         (sampler.images,) = arrays
