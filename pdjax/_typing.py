@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from typing import Any, Protocol, runtime_checkable
 
 import jax
-from jaxtyping import Array, Float, Int, Key
+from jaxtyping import Array, Float, Int, Key, UInt
 
-__all__ = ["Activations", "Array", "Float", "Int", "Key", "Params", "Predict", "Sampler"]
+__all__ = ["Activations", "Array", "Float", "Int", "Key", "Params", "Predict", "Sampler", "UInt"]
 
 Params = Any
 """A PyTree of arrays: the parameters of a network."""

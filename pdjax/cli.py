@@ -16,6 +16,7 @@ from pdjax.choices import make_sampler, parse_classes, parse_ints, parse_window
 from pdjax.explain import count_passes
 from pdjax.models import ALIASES, NETWORKS
 from pdjax.outputs import Outputs
+from pdjax.weights_cli import app as weights_app
 from pdjax.windows import WindowGrid
 
 __all__ = ["main"]
@@ -26,10 +27,11 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Explain what in an image made a classifier decide as it did.",
 )
+app.add_typer(weights_app, name="weights")
 
 Model = Annotated[str, typer.Option(help="The network; `pdjax models` lists them.")]
 Weights = Annotated[
-    Path | None, typer.Option(help="The file of its weights. Default: the installed ones.")
+    Path | None, typer.Option(help="The file of its weights. Default: the published one.")
 ]
 Window = Annotated[str, typer.Option(help="Pixels of the window: 10, or 12,8 (height, width).")]
 Padding = Annotated[int, typer.Option(help="Pixels of the ring that windows are sampled from.")]

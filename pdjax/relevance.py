@@ -6,6 +6,7 @@ probabilities; the activation difference is for everything else.
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import jax.numpy as jnp
@@ -128,7 +129,8 @@ def measure_probability(
     counts = (num_training_images, num_classes)
     corrected = _laplace(without, *counts)
     slope = 1.0 if num_training_images is None else num_training_images / _total(*counts)
-    bits_per_unit = slope / (corrected.p * jnp.log(jnp.asarray(2, error.dtype)))
+    # One factor after the other: their product would leave the normal numbers.
+    bits_per_unit = slope / math.log(2) / corrected.p
     if measure == "information_difference":
         difference = jnp.log2(_laplace(reference, *counts).p) - jnp.log2(corrected.p)
         return difference, error * bits_per_unit
@@ -156,16 +158,14 @@ def _probability(p: Array, complement: Array | None) -> Probability:
 def _laplace(
     value: Probability, num_training_images: int | None, num_classes: int | None
 ) -> Probability:
-    if num_training_images is None:
-        tiny = jnp.finfo(value.p.dtype).tiny
-        return Probability(jnp.maximum(value.p, tiny), jnp.maximum(value.complement, tiny))
-    total = _total(num_training_images, num_classes)
-    others = total - num_training_images - 1
-    scale = num_training_images / total
-    return Probability(
-        value.p * scale + 1 / total,
-        value.complement * scale + others / total,
-    )
+    p, complement = value
+    if num_training_images is not None:
+        total = _total(num_training_images, num_classes)
+        scale = num_training_images / total
+        p = p * scale + 1 / total
+        complement = complement * scale + (total - num_training_images - 1) / total
+    tiny = jnp.finfo(p.dtype).tiny
+    return Probability(jnp.maximum(p, tiny), jnp.maximum(complement, tiny))
 
 
 def _log_odds(

@@ -16,14 +16,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from pdjax._typing import Array, Float, Int
+from pdjax._typing import Array, Float, Int, UInt
 
 __all__ = ["WindowGrid", "box_average", "box_average_error", "crop", "paste", "per_axis"]
 
 
 def per_axis(value: int | Sequence[int], dimensions: int, argument: str) -> tuple[int, ...]:
     """Return one positive int per spatial axis, or raise ValueError that names ``argument``."""
-    values = (value,) * dimensions if isinstance(value, int | np.integer) else tuple(value)
+    values = tuple(value) if isinstance(value, Sequence) else (value,) * dimensions
     if len(values) != dimensions:
         raise ValueError(
             f"{argument}={value!r} has {len(values)} entries for {dimensions} spatial axes; "
@@ -120,7 +120,7 @@ class WindowGrid:
         ]
         return jnp.stack(columns, axis=-1)
 
-    def key_indices(self, origins: Int[Array, "n d"]) -> Int[Array, " n"]:
+    def key_indices(self, origins: Int[Array, "n d"]) -> UInt[Array, " n"]:
         """Indices of the windows in the grid of stride 1.
 
         A window's random key is made from this index, so that its samples are the same whatever

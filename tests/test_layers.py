@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 import flax.linen as nn
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -112,7 +113,7 @@ def test_convolution(sides, settings, x64):
     kernel = RNG.normal(size=(size, size, 6 // groups, features)).astype(np.float32)
     bias = RNG.normal(size=features).astype(np.float32)
     params = {"params": {"it": {"kernel": kernel, "bias": bias}}}
-    got = Alone(settings).apply(params, jnp.asarray(x))
+    got = jax.jit(Alone(settings).apply)(params, jnp.asarray(x))
     want = lax.conv_general_dilated(
         jnp.asarray(x),
         jnp.asarray(kernel, jnp.float64),

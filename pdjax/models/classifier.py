@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
+import numpy as np
 
 from pdjax._typing import Array, Float, Params, Predict
 
@@ -56,11 +57,13 @@ class Classifier:
     channels: int = 3
 
     def __call__(
-        self, images: Float[Array, "n *spatial c"], capture: Sequence[str] | None = None
+        self,
+        images: Float[Array | np.ndarray, "n *spatial c"],
+        capture: Sequence[str] | None = None,
     ) -> dict[str, Float[Array, "n ..."]]:
         """Return the activations named in ``capture``."""
         names = self.layers[-1:] if capture is None else check_layers(capture, self.layers)
-        return _apply(self.predict, self.params, images, names)
+        return _apply(self.predict, self.params, jax.numpy.asarray(images), names)
 
     @property
     def image_shape(self) -> tuple[int, ...]:

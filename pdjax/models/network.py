@@ -62,7 +62,7 @@ class Network:
         """Join the architecture with parameters, ``{layer: {"kernel", "bias"}}``."""
         return Classifier(
             name=self.name,
-            predict=functools.partial(_predict, self.module),
+            predict=_Predict(self.module),
             params=params,
             image_size=self.image_size,
             layers=self.layers,
@@ -85,11 +85,17 @@ def imagenet_labels() -> tuple[str, ...]:
     return tuple(text.splitlines())
 
 
-def _predict(
-    module: nn.Module, params: Params, images: jax.Array, capture: tuple[str, ...]
-) -> dict[str, jax.Array]:
-    activations = _activations(module, params, images)
-    return {layer: activations[layer] for layer in capture}
+@dataclasses.dataclass(frozen=True)
+class _Predict:
+    """The pure function of a module; equal for equal modules, so that compiled code is shared."""
+
+    module: nn.Module
+
+    def __call__(
+        self, params: Params, images: jax.Array, capture: tuple[str, ...]
+    ) -> dict[str, jax.Array]:
+        activations = _activations(self.module, params, images)
+        return {layer: activations[layer] for layer in capture}
 
 
 def _activations(module: nn.Module, params: Params, images: jax.Array) -> dict[str, jax.Array]:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import functools
 import itertools
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -87,16 +88,16 @@ class ConditionalGaussian:
             raise ValueError(f"padding={padding!r} must be an int of at least 0 pixels")
         if not jitter >= 0:
             raise ValueError(f"jitter={jitter!r} must be at least 0")
-        if clip is not None and not clip[0] < clip[1]:
+        if clip is not None and not (len(clip) == 2 and clip[0] < clip[1]):
             raise ValueError(f"clip={clip!r} must be a pair (low, high) with low below high")
         self.window = per_axis(window, statistics.dimensions, "window")
         self.padding, self.color, self.clip = int(padding), color, clip
         patch = self.patch
         mean, covariance = statistics.gaussian(patch)
-        groups = _color_groups(np.prod(patch, dtype=int), statistics.channels, color)
+        groups = _color_groups(math.prod(patch), statistics.channels, color)
         places = list(itertools.product(range(2 * padding + 1), repeat=len(patch)))
         gains, factors = [], []
-        bar = progress_bar(len(places), "factors", progress, "sampler", delay=2)
+        bar = progress_bar(len(places), "factors", progress, "sampler", delay=2.0)
         for inside, ring in zip(*_pixel_tables(self.window, self.padding), strict=True):
             pair = [
                 _condition(covariance, group[inside].ravel(), group[ring].ravel(), jitter)

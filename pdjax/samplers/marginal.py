@@ -42,9 +42,10 @@ class Marginal:
     def __init__(
         self, images: Float[Array, "n *spatial c"] | np.ndarray, window: int | Sequence[int] = 10
     ) -> None:
-        if np.ndim(images) < 3:
+        if np.ndim(images) < 3 or np.size(images) == 0:
             raise ValueError(
-                f"images of shape {np.shape(images)} must be a batch (n, *spatial, channels)"
+                f"images of shape {np.shape(images)} must be a batch (n, *spatial, channels) of at "
+                "least one image"
             )
         if not np.isfinite(images).all() or np.min(images) < 0 or np.max(images) > 1:
             raise ValueError("images: values are NaN or outside [0, 1]; divide 8-bit ones by 255")

@@ -1,0 +1,150 @@
+"""One run of `pdjax.explain`, and each of its parts as a call that can be timed alone."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+import pdjax
+from pdjax._typing import Sampler
+from pdjax.marginalize import Moments, draw, summarise, windows_per_chunk
+from pdjax.observe import Observe, Rule, relevance_maps
+from pdjax.windows import WindowGrid, paste
+
+__all__ = ["Workload", "plan", "toy_network"]
+
+NUM_CLASSES = 3
+
+
+def plan(spatial: tuple[int, ...], window: int, passes: int) -> tuple[int, int]:
+    """Stride and samples per window (2 to 10) that take about ``passes`` forward passes."""
+
+    def distance(setting: tuple[int, int]) -> tuple[int, int]:
+        stride, samples = setting
+        return abs(WindowGrid(spatial, window, stride).size * samples - passes), -samples
+
+    return min(((k, s) for k in range(1, window + 1) for s in range(2, 11)), key=distance)
+
+
+def toy_network() -> pdjax.Classifier:
+    """Make a classifier of 24 by 24 images that takes no time."""
+
+    def f(params: jax.Array, images: jax.Array) -> jax.Array:
+        hidden = jax.nn.relu(
+            jax.lax.conv_general_dilated(
+                images, params, (2, 2), "VALID", dimension_numbers=("NHWC", "HWIO", "NHWC")
+            )
+        )
+        return jax.nn.softmax(hidden.mean((1, 2)))
+
+    kernel = jax.random.normal(jax.random.key(0), (5, 5, 3, 10))
+    return pdjax.Classifier.from_function(f, kernel, image_size=24, name="toy")
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Workload:
+    """A network, an image and the settings of a run, bound together.
+
+    Attributes
+    ----------
+    net : Classifier
+    sampler : Sampler
+    grid : WindowGrid
+    num_samples : int
+    batch_size : int
+        Perturbed images evaluated at once, at most.
+    """
+
+    net: pdjax.Classifier
+    sampler: Sampler
+    grid: WindowGrid
+    num_samples: int
+    batch_size: int
+
+    @functools.cached_property
+    def image(self) -> jax.Array:
+        """Noise: the work is the same for every image."""
+        return jax.random.uniform(jax.random.key(1), self.net.image_shape)
+
+    @property
+    def windows(self) -> int:
+        """Windows of a batch."""
+        return windows_per_chunk(self.batch_size, self.num_samples)
+
+    @property
+    def batch(self) -> int:
+        """Images of a batch: whole windows."""
+        return self.windows * self.num_samples
+
+    @property
+    def num_batches(self) -> int:
+        """Batches of the run; the last one is filled up."""
+        return -(-self.grid.size // self.windows)
+
+    @property
+    def images(self) -> int:
+        """Perturbed images of the run."""
+        return self.grid.size * self.num_samples
+
+    def explain(self) -> pdjax.Explanation:
+        """Make the whole call whose time is in question."""
+        return pdjax.explain(
+            self.net, self.image, self.sampler, rng_key=jax.random.key(2),
+            num_samples=self.num_samples, stride=self.grid.stride, classes=NUM_CLASSES,
+            batch_size=self.batch_size,
+        )  # fmt: skip
+
+    def compile_bare(self) -> Any:
+        """Compile the network alone, with the class probabilities as its only output."""
+        capture = self.net.probabilities[-1:]
+        jitted = jax.jit(lambda params, images: self.net.predict(params, images, capture))
+        return jitted.lower(self.net.params, self._some_images()).compile()
+
+    def parts(self, bare: Any) -> dict[str, Callable[[], Any]]:
+        """Calls that do one part of the work each, for all batches, compiled at their first use."""
+        net, grid, num_samples = self.net, self.grid, self.num_samples
+        images, classes = self._some_images(), jnp.arange(NUM_CLASSES)
+        rule = Rule(net.probabilities, len(net.labels), net.num_training_images)
+        observe = Observe(net.predict, net.probabilities[-1:], rule)
+        outputs = bare(net.params, images)
+
+        sample = jax.jit(functools.partial(draw, grid=grid, num_samples=num_samples))
+        one_each = jax.jit(jax.vmap(paste, (None, 0, 0)))
+        reduce = jax.jit(lambda o, c: summarise(observe.reduce(o, c), num_samples))
+        maps = jax.jit(lambda r, m: relevance_maps(r, m, grid, num_samples, rule))
+
+        starts = range(0, self.num_batches * self.windows, self.windows)
+        batches = [np.minimum(np.arange(s, s + self.windows), grid.size - 1) for s in starts]
+        indices = [jnp.asarray(batch, jnp.int32) for batch in batches]
+        origins, patches = sample(self.image, self.sampler, jax.random.key(2), indices[0])
+        origins = jnp.repeat(origins, num_samples, axis=0)
+        patches = patches.reshape(-1, *patches.shape[2:])
+        reference = jax.tree.map(lambda a: a[:1], observe.reduce(outputs, classes))
+        moments = jax.tree.map(lambda a: jnp.tile(a[:1], (grid.size, 1)), reduce(outputs, classes))
+        return {
+            "bare": lambda: _in_turn(bare(net.params, images) for _ in batches),
+            "sampling": lambda: _in_turn(
+                sample(self.image, self.sampler, jax.random.key(2), batch) for batch in indices
+            ),
+            "pasting": lambda: _in_turn(one_each(self.image, patches, origins) for _ in batches),
+            "reduction": lambda: _in_turn(reduce(outputs, classes) for _ in batches),
+            "relevance maps": lambda: maps(reference, Moments(*moments)),
+        }
+
+    def _some_images(self) -> jax.Array:
+        return jax.random.uniform(jax.random.key(3), (self.batch, *self.net.image_shape))
+
+
+def _in_turn(results: Iterable[Any]) -> Any:
+    """Wait for each result with the next one already asked for, as the run itself does."""
+    waiting = None
+    for result in results:
+        jax.block_until_ready(waiting)
+        waiting = result
+    return waiting
