@@ -16,11 +16,16 @@ __all__ = ["Seconds", "environment", "print_table", "time_alternately"]
 
 
 class Seconds(NamedTuple):
-    """Wall time of one call: the median over repeats, the shortest and the longest."""
+    """Wall time of one call: the median over repeats, the shortest and the longest.
+
+    ``processor`` is the median of the time that all cores together spent in this process. It is
+    the steadier number where other programs run as well.
+    """
 
     median: float
     least: float
     most: float
+    processor: float
 
     def per(self, count: float) -> Seconds:
         """Return the time of one of ``count`` equal parts."""
@@ -33,15 +38,18 @@ def time_alternately(calls: Mapping[str, Callable[[], Any]], repeats: int) -> di
     Alternating spreads a slow spell of the machine over all rivals. The calls should have been
     made once before; their results are waited for.
     """
-    seconds: dict[str, list[float]] = {name: [] for name in calls}
+    wall: dict[str, list[float]] = {name: [] for name in calls}
+    processor: dict[str, list[float]] = {name: [] for name in calls}
     for _ in range(repeats):
         for name, call in calls.items():
-            start = time.perf_counter()
+            start, busy = time.perf_counter(), time.process_time()
             jax.block_until_ready(call())
-            seconds[name].append(time.perf_counter() - start)
+            wall[name].append(time.perf_counter() - start)
+            processor[name].append(time.process_time() - busy)
+    median = statistics.median
     return {
-        name: Seconds(statistics.median(values), min(values), max(values))
-        for name, values in seconds.items()
+        name: Seconds(median(spent), min(spent), max(spent), median(processor[name]))
+        for name, spent in wall.items()
     }
 
 
@@ -62,11 +70,12 @@ def environment() -> list[tuple[str, str]]:
 
 
 def print_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Print a Markdown table with aligned columns, all but the first to the right."""
+    """Print a Markdown table with aligned columns: words to the left, numbers to the right."""
     columns = list(zip(header, *rows, strict=True))
     widths = [max(3, *map(len, column)) for column in columns]
-    rule = ["-" * widths[0], *("-" * (width - 1) + ":" for width in widths[1:])]
-    for first, *rest in (header, rule, *rows):
-        aligned = [cell.rjust(width) for cell, width in zip(rest, widths[1:], strict=True)]
-        print("| " + " | ".join([first.ljust(widths[0]), *aligned]) + " |")
+    right = [any(cell[:1].isdecimal() for cell in column[1:2]) for column in columns]
+    rule = ["-" * (w - 1) + (":" if r else "-") for w, r in zip(widths, right, strict=True)]
+    for row in (header, rule, *rows):
+        cells = zip(row, widths, right, strict=True)
+        print("| " + " | ".join(c.rjust(w) if r else c.ljust(w) for c, w, r in cells) + " |")
     print(flush=True)

@@ -15,7 +15,6 @@ import time
 from pathlib import Path
 from typing import Annotated
 
-import jax
 import typer
 from measure import Seconds, environment, print_table, time_alternately
 from workload import Workload, plan, toy_network
@@ -43,7 +42,7 @@ def main(
 ) -> None:
     """Time explain against the network alone."""
     if toy:
-        net, batch_size, passes, window, repeats = toy_network(), 8, 72, 8, 2
+        net, batch_size, passes, window, repeats = toy_network(), 8, 72, 4, 2
     else:
         net = pdjax.load_model(model, str(weights))
     start = time.perf_counter()
@@ -59,8 +58,6 @@ def main(
     bare = work.compile_bare()
     compiling = time.perf_counter() - start
     parts = work.parts(bare)
-    for call in parts.values():
-        jax.block_until_ready(call())
     start = time.perf_counter()
     work.explain()
     first = time.perf_counter() - start
@@ -74,7 +71,9 @@ def main(
             ("making the sampler", f"{set_up:.2f}"),
         ],
     )
-    print_table(("per image", "ms", "from", "to", "images/s", "share"), _rows(work, seconds))
+    print_table(
+        ("per image", "ms", "from", "to", "CPU ms", "images/s", "share"), _rows(work, seconds)
+    )
 
 
 def _settings(work: Workload) -> list[tuple[str, str]]:
@@ -88,31 +87,31 @@ def _settings(work: Workload) -> list[tuple[str, str]]:
 
 
 def _rows(work: Workload, seconds: dict[str, Seconds]) -> list[tuple[str, ...]]:
-    """One row per timing, then what is left, as shares of the whole call."""
-    # The parts, unlike explain, are also paid for the images that fill up the last batch.
+    """One row per timing, then what is left; shares are of the whole call."""
     evaluated = work.num_batches * work.batch
     whole = seconds["explain"].per(work.images)
     bare = seconds["bare"].per(evaluated)
-    parts = {name: seconds[name].per(evaluated) for name in PARTS[:-1]}
-    parts[PARTS[-1]] = seconds[PARTS[-1]].per(work.images)
+    parts = {name: seconds[name].per(evaluated) for name in PARTS}
+    # Maps are made once a run; the rest also for the images that fill up the last batch.
+    parts["relevance maps"] = seconds["relevance maps"].per(work.images)
     filling = bare.median * (evaluated / work.images - 1)
-
-    def share(milliseconds: float) -> str:
-        return f"{100 * milliseconds / whole.median:.1f} %"
-
-    def timed(name: str, value: Seconds) -> tuple[str, ...]:
-        figures = [f"{1000 * v:.3f}" for v in value]
-        return name, *figures, f"{1 / value.median:.1f}", share(value.median)
-
-    def derived(name: str, value: float) -> tuple[str, ...]:
-        return name, f"{1000 * value:.3f}", "", "", "", share(value)
-
     outside = whole.median - bare.median
     rest = outside - filling - sum(part.median for part in parts.values())
+
+    def share(value: float) -> str:
+        return f"{100 * value / whole.median:.1f} %"
+
+    def timed(name: str, value: Seconds) -> tuple[str, ...]:
+        figures = (f"{1000 * v:.3f}" for v in value)
+        return name, *figures, f"{1 / value.median:.1f}", share(value.median)
+
+    def derived(name: str, value: float, processor: str = "") -> tuple[str, ...]:
+        return name, f"{1000 * value:.3f}", "", "", processor, "", share(value)
+
     return [
         timed("explain", whole),
         timed("bare forward pass", bare),
-        derived("outside the network", outside),
+        derived("outside the network", outside, f"{1000 * (whole.processor - bare.processor):.3f}"),
         *(timed(f"- {name}", part) for name, part in parts.items()),
         derived("- images that fill up the last batch", filling),
         derived("- rest: host work, loss inside the network", rest),

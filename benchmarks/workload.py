@@ -13,7 +13,7 @@ import numpy as np
 
 import pdjax
 from pdjax._typing import Sampler
-from pdjax.marginalize import Moments, draw, summarise, windows_per_chunk
+from pdjax.marginalize import draw, summarise, windows_per_chunk
 from pdjax.observe import Observe, Rule, relevance_maps
 from pdjax.windows import WindowGrid, paste
 
@@ -33,7 +33,7 @@ def plan(spatial: tuple[int, ...], window: int, passes: int) -> tuple[int, int]:
 
 
 def toy_network() -> pdjax.Classifier:
-    """Make a classifier of 24 by 24 images that takes no time."""
+    """Make a classifier of 12 by 12 images that takes no time."""
 
     def f(params: jax.Array, images: jax.Array) -> jax.Array:
         hidden = jax.nn.relu(
@@ -43,8 +43,8 @@ def toy_network() -> pdjax.Classifier:
         )
         return jax.nn.softmax(hidden.mean((1, 2)))
 
-    kernel = jax.random.normal(jax.random.key(0), (5, 5, 3, 10))
-    return pdjax.Classifier.from_function(f, kernel, image_size=24, name="toy")
+    kernel = _noise((5, 5, 3, 10))
+    return pdjax.Classifier.from_function(f, kernel, image_size=12, name="toy")
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -70,7 +70,7 @@ class Workload:
     @functools.cached_property
     def image(self) -> jax.Array:
         """Noise: the work is the same for every image."""
-        return jax.random.uniform(jax.random.key(1), self.net.image_shape)
+        return _noise(self.net.image_shape)
 
     @property
     def windows(self) -> int:
@@ -107,7 +107,7 @@ class Workload:
         return jitted.lower(self.net.params, self._some_images()).compile()
 
     def parts(self, bare: Any) -> dict[str, Callable[[], Any]]:
-        """Calls that do one part of the work each, for all batches, compiled at their first use."""
+        """Calls, compiled, that do one part of the work each for all batches."""
         net, grid, num_samples = self.net, self.grid, self.num_samples
         images, classes = self._some_images(), jnp.arange(NUM_CLASSES)
         rule = Rule(net.probabilities, len(net.labels), net.num_training_images)
@@ -127,6 +127,7 @@ class Workload:
         patches = patches.reshape(-1, *patches.shape[2:])
         reference = jax.tree.map(lambda a: a[:1], observe.reduce(outputs, classes))
         moments = jax.tree.map(lambda a: jnp.tile(a[:1], (grid.size, 1)), reduce(outputs, classes))
+        jax.block_until_ready((one_each(self.image, patches, origins), maps(reference, moments)))
         return {
             "bare": lambda: _in_turn(bare(net.params, images) for _ in batches),
             "sampling": lambda: _in_turn(
@@ -134,11 +135,15 @@ class Workload:
             ),
             "pasting": lambda: _in_turn(one_each(self.image, patches, origins) for _ in batches),
             "reduction": lambda: _in_turn(reduce(outputs, classes) for _ in batches),
-            "relevance maps": lambda: maps(reference, Moments(*moments)),
+            "relevance maps": lambda: maps(reference, moments),
         }
 
     def _some_images(self) -> jax.Array:
-        return jax.random.uniform(jax.random.key(3), (self.batch, *self.net.image_shape))
+        return _noise((self.batch, *self.net.image_shape))
+
+
+def _noise(shape: tuple[int, ...]) -> jax.Array:
+    return jnp.asarray(np.random.default_rng(0).random(shape, np.float32))
 
 
 def _in_turn(results: Iterable[Any]) -> Any:

@@ -69,6 +69,7 @@ class Checkpoint:
         different = self._differences(str(stored.get("run")))
         fits = all(
             array is not None
+            and array.ndim > 0
             and array.shape == (len(arrays[0]), *leaf.shape[1:])  # type: ignore[arg-type]
             and array.dtype == leaf.dtype
             for array, leaf in zip(arrays, leaves, strict=True)
@@ -95,7 +96,7 @@ class Checkpoint:
     def _differences(self, text: str) -> list[str]:
         try:
             run = json.loads(text)
-        except json.JSONDecodeError:
+        except (json.JSONDecodeError, RecursionError):
             run = None
         if not isinstance(run, dict):
             return ["everything"]

@@ -56,6 +56,8 @@ def select_classes(
 
 
 def _by_index(index: int, labels: Sequence[str]) -> int:
+    if not isinstance(index, int | np.integer) or isinstance(index, bool):
+        raise TypeError(f"classes: {index!r} is neither an index nor a name; give an int or a str")
     if not 0 <= index < len(labels):
         raise ValueError(
             f"classes: there is no class {index}; choose indices from 0 to {len(labels) - 1}"

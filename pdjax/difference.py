@@ -9,12 +9,12 @@ import jax.numpy as jnp
 
 from pdjax._typing import Array, Float, Int, Key, Params, Sampler
 from pdjax.marginalize import marginalize
-from pdjax.models.classifier import NamedOutputs, activation_shapes
+from pdjax.models.classifier import NamedOutputs, activation_shapes, check_layers
 from pdjax.observe import Maps, Observe, Rule, relevance_maps
 from pdjax.relevance import MEASURES
 from pdjax.windows import WindowGrid
 
-__all__ = ["ENGINES", "check_choice", "check_samples", "prediction_difference"]
+__all__ = ["ENGINES", "check_batch_size", "check_choice", "check_samples", "prediction_difference"]
 
 ENGINES = ("dense",)
 """Ways to evaluate a JAX function at perturbed images."""
@@ -104,12 +104,14 @@ def prediction_difference(
     check_choice("engine", engine, ENGINES)
     check_choice("measure", measure, MEASURES)
     check_samples(sampler, image.shape, num_samples)
+    check_batch_size(batch_size)
     named = NamedOutputs.of(f, probabilities)
-    shapes = activation_shapes(named, params, image.shape)
-    layers = tuple(shapes) if layers is None else tuple(layers)
+    shapes = activation_shapes(named, params, image.shape, image.dtype)
+    layers = tuple(shapes) if layers is None else check_layers(layers, tuple(shapes))
     deciding = next((name for name in probabilities if name in shapes), list(shapes)[-1])
     num_classes = shapes[deciding].shape[-1]
     rule = Rule(tuple(probabilities), num_classes, num_training_images, measure)
+    _check_classes(classes, num_classes)
     if classes is None:
         classes = jnp.arange(num_classes)
     elif isinstance(classes, int):
@@ -131,6 +133,22 @@ def check_samples(sampler: Sampler, image_shape: tuple[int, ...], num_samples: i
     if num_samples == 1 and not sampler.constant:
         raise ValueError("num_samples=1 leaves the standard error unknown; take 2 samples or more")
     sampler.check(tuple(image_shape), num_samples)
+
+
+def check_batch_size(batch_size: int | None) -> None:
+    """Raise ValueError where a batch would hold no image."""
+    if batch_size is not None and (not isinstance(batch_size, int) or batch_size < 1):
+        raise ValueError(f"batch_size={batch_size!r} must be an int of at least 1")
+
+
+def _check_classes(classes: object, num_classes: int) -> None:
+    if isinstance(classes, int) and not 1 <= classes <= num_classes:
+        raise ValueError(
+            f"classes={classes} must be between 1 and {num_classes}, the number of classes; put an "
+            "index into a list to explain that one class"
+        )
+    if isinstance(classes, Sequence) and any(not 0 <= c < num_classes for c in classes):
+        raise ValueError(f"classes={classes!r} must be indices from 0 to {num_classes - 1}")
 
 
 def check_choice(argument: str, value: str, choices: Sequence[str]) -> None:

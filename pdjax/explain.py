@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -13,16 +13,16 @@ import numpy as np
 
 from pdjax._typing import Array, Float, Key, Sampler
 from pdjax.checkpoint import Checkpoint, digest
-from pdjax.classes import select_classes
-from pdjax.difference import ENGINES, check_choice, check_samples
+from pdjax.difference import ENGINES, check_batch_size, check_choice, check_samples
 from pdjax.engines import callable_engine, dense_engine
 from pdjax.explanation import Explanation
 from pdjax.image import check_image
 from pdjax.marginalize import suggest_batch_size, windows_per_chunk
-from pdjax.models.classifier import Classifier, NamedOutputs, check_layers
-from pdjax.observe import Observe, Rule, relevance_maps
-from pdjax.relevance import MEASURES, Probability
-from pdjax.run import check_finite, run_windows
+from pdjax.models.classifier import Classifier
+from pdjax.observe import relevance_maps
+from pdjax.relevance import MEASURES
+from pdjax.run import run_windows
+from pdjax.task import make_task, wrap_callable
 from pdjax.windows import WindowGrid
 
 __all__ = ["count_passes", "explain"]
@@ -45,6 +45,8 @@ def explain(
     stride: int | tuple[int, ...] = 1,
     classes: int | Sequence[int | str] = 3,
     layers: Sequence[str] | None = None,
+    units: Mapping[str, Sequence[int | tuple[int, ...]]] | None = None,
+    start: str | None = None,
     measure: str = "weight_of_evidence",
     engine: str = "dense",
     batch_size: int | None = None,
@@ -71,8 +73,15 @@ def explain(
     classes : int or sequence of int or str
         An int: so many highest-scoring classes. Otherwise their indices or names.
     layers : sequence of str, optional
-        Layers to explain, of ``net.layers``; by default the class probabilities. Of layers with
-        spatial axes, the mean of each feature map over its units.
+        Layers to explain, of ``net.layers``; by default the class probabilities. Hidden layers
+        give a map for each feature map (the mean over its units), and one for the whole layer.
+    units : mapping of str to sequence, optional
+        For hidden layers, only these feature maps, by index, and single units, as
+        ``(map, row, column)``: ``{"inception_3a/output": [17, (17, 5, 6)]}``.
+    start : str, optional
+        A hidden layer with spatial axes: windows of its activation are hidden instead of windows
+        of the image (equation 5 of the paper), and the sampler is one of such activations, e.g.
+        ``Marginal(net(others, (start,))[start], window=3, bounds=None)``.
     measure : {"weight_of_evidence", "probability_difference", "information_difference"}
         The measure for probabilities. All other layers get the activation difference.
     engine : {"dense", "callable"}
@@ -110,58 +119,47 @@ def explain(
     image = jnp.asarray(check_image(np.asarray(image)), jax.dtypes.canonicalize_dtype(np.float64))
     check_choice("engine", engine, (*ENGINES, "callable"))
     check_choice("measure", measure, MEASURES)
+    check_batch_size(batch_size)
     if not isinstance(net, Classifier):
-        net = _wrap(net, image, engine)
-    if image.shape != net.image_shape:
-        raise ValueError(
-            f"image of shape {image.shape} does not fit {net.name}, which takes "
-            f"{net.image_shape}; load it with pdjax.load_image(path, size=net.image_size)"
-        )
-    check_samples(sampler, image.shape, num_samples)
-    if batch_size is not None and batch_size < 1:
-        raise ValueError(f"batch_size={batch_size} must be at least 1")
-    grid = WindowGrid(image.shape[:-1], sampler.window, stride)
-    deciding = (net.probabilities or net.layers)[-1]
-    layers = check_layers((deciding,) if layers is None else layers, net.layers)
-    rule = Rule(net.probabilities, len(net.labels), net.num_training_images, measure)
-    observe = Observe(net.predict, layers, rule)
-
-    outputs = _outputs(net, image, tuple(dict.fromkeys((*layers, deciding))), engine)
-    chosen = select_classes(classes, net.labels, np.asarray(outputs[deciding][0]))
-    inputs = (net.params, jnp.array(chosen, jnp.int32))
-    reference = observe.reduce(outputs, inputs[1])
-
+        net = wrap_callable(net, image, engine)
+    if start is None:
+        check_samples(sampler, image.shape, num_samples)
+    task = make_task(
+        net, image,
+        classes=classes, layers=layers, units=units, start=start, measure=measure, engine=engine,
+    )  # fmt: skip
+    check_samples(sampler, task.field.shape, num_samples)
+    grid = WindowGrid(task.field.shape[:-1], sampler.window, stride)
     devices = 1 if engine == "callable" else jax.local_device_count()
     if batch_size is None:
-        batch_size = 32 if engine == "callable" else suggest_batch_size(observe, inputs, image)
+        batch_size = 32 if engine == "callable" else suggest_batch_size(*task[:3])
     make = callable_engine if engine == "callable" else dense_engine
-    run = make(observe, inputs, image, sampler, rng_key, grid, num_samples, batch_size, devices)
+    run = make(*task[:3], sampler, rng_key, grid, num_samples, batch_size, devices)
     keeper = Checkpoint(checkpoint, lambda: {
         "image": digest(image), "model": f"{net.name} {digest(net.params)}",
         "sampler": digest(sampler), "rng_key": digest(jax.random.key_data(rng_key)),
-        "num_samples": str(num_samples), "stride": str(grid.stride),
-        "classes": str(chosen), "layers": str(layers),
+        "window": str(grid.window), "num_samples": str(num_samples), "stride": str(grid.stride),
+        "classes": str(task.classes), "layers": str(task.observe.layers),
+        "units": str(task.observe.units), "start": str(start),
     })  # fmt: skip
     chunk = devices * windows_per_chunk(batch_size, num_samples)
-    moments = run_windows(run, reference, grid, chunk, num_samples, keeper, progress)
-    maps = relevance_maps(reference, moments, grid, num_samples, rule)
+    moments = run_windows(run, task.reference, grid, chunk, num_samples, keeper, progress)
+    maps = relevance_maps(task.reference, moments, grid, num_samples, task.observe.rule)
     settings = {
         "model": net.name, "sampler": _in_words(sampler), "window": grid.window,
-        "stride": grid.stride, "num_samples": num_samples,
+        "stride": grid.stride, "num_samples": num_samples, "start": start,
         "passes": count_passes(grid, num_samples), "measure": measure, "engine": engine,
         "num_training_images": net.num_training_images, "probabilities": net.probabilities,
-        "classes": chosen, "rng_key": np.asarray(jax.random.key_data(rng_key)).tolist(),
+        "classes": task.classes, "rng_key": np.asarray(jax.random.key_data(rng_key)).tolist(),
     }  # fmt: skip
+    measures = {layer: _measure(layer, net, measure) for layer in task.observe.layers}
     return Explanation(
         image=np.asarray(image),
-        **{name: jax.device_get(value) for name, value in maps._asdict().items()},
-        prediction={layer: _values(reference[layer])[0] for layer in layers},
-        names={layer: _names(reference[layer], net, chosen) for layer in layers},
-        measures={
-            layer: UNITS[measure if layer in net.probabilities else "activation_difference"]
-            for layer in layers
-        },
+        prediction=task.prediction,
+        names=task.names,
+        measures=measures,
         settings=json.loads(json.dumps(settings)),
+        **{name: _in_order(values, measures) for name, values in maps._asdict().items()},
     )
 
 
@@ -170,60 +168,12 @@ def count_passes(grid: WindowGrid, num_samples: int) -> int:
     return grid.size * num_samples + 1
 
 
-def _wrap(f: Callable[[np.ndarray], Any], image: jax.Array, engine: str) -> Classifier:
-    """Make a classifier of a plain callable, by asking it once what it returns."""
-    if engine != "callable":
-        raise TypeError(
-            f"net={f!r} is no Classifier; make one with pdjax.Classifier.from_function, or pass "
-            'engine="callable" for a function that is not written in JAX'
-        )
-    predict = NamedOutputs.of(lambda params, images: f(images), ("prob",))
-    outputs = predict(None, np.asarray(image)[None])
-    layers = tuple(outputs)
-    last = np.shape(outputs[layers[-1]])[-1]
-    return Classifier(
-        name=getattr(f, "__name__", type(f).__name__),
-        predict=predict,
-        params=None,
-        image_size=image.shape[:-1],
-        layers=layers,
-        labels=tuple(str(index) for index in range(last)),
-        probabilities=tuple(layer for layer in layers if layer == "prob"),
-        channels=image.shape[-1],
-    )
+def _measure(layer: str, net: Classifier, measure: str) -> str:
+    return UNITS[measure if layer in net.probabilities else "activation_difference"]
 
 
-def _outputs(
-    net: Classifier, image: jax.Array, layers: tuple[str, ...], engine: str
-) -> dict[str, jax.Array]:
-    """What the network gives for the image as it is, checked."""
-    if engine == "callable":
-        raw = net.predict(net.params, np.asarray(image)[None], layers)  # type: ignore[arg-type]
-        outputs = {layer: jnp.asarray(np.asarray(raw[layer]), image.dtype) for layer in layers}
-    else:
-        outputs = net(image[None], layers)
-    check_finite(outputs, "for the image as it is")
-    for layer in set(layers) & set(net.probabilities):
-        total, least = float(outputs[layer].sum()), float(outputs[layer].min())
-        if abs(total - 1) > 1e-3 or least < 0:
-            raise ValueError(
-                f"layer {layer!r} is declared to hold class probabilities but sums to {total:.4g} "
-                f"with a least value of {least:.4g}; apply a softmax, or leave it out of "
-                "probabilities"
-            )
-    return outputs
-
-
-def _values(reference: Any) -> np.ndarray:
-    return np.asarray(reference.p if isinstance(reference, Probability) else reference)
-
-
-def _names(reference: Any, net: Classifier, classes: Sequence[int]) -> tuple[str, ...]:
-    """Names of the units of a layer: labels where it has one number per class."""
-    count = _values(reference).shape[-1]
-    if isinstance(reference, Probability) or reference.shape[-1] == len(classes):
-        return tuple(net.labels[index] for index in classes)
-    return tuple(str(index) for index in range(count))
+def _in_order(values: dict[str, jax.Array], layers: Iterable[str]) -> dict[str, np.ndarray]:
+    return {layer: np.asarray(values[layer]) for layer in layers if layer in values}
 
 
 def _in_words(sampler: Sampler) -> str:

@@ -15,6 +15,7 @@ from pdjax.picture import relevance_figure, relevance_html
 
 __all__ = ["Explanation"]
 
+LAYER_MAPS = ("layer_relevance", "layer_standard_error")
 MAPS = (
     "relevance",
     "standard_error",
@@ -39,6 +40,8 @@ class Explanation:
         Of every pixel, with the Monte-Carlo standard error.
     window_relevance, window_standard_error : dict of float array (units, *grid)
         Of every window.
+    layer_relevance, layer_standard_error : dict of float array (*spatial)
+        Of every pixel for the mean of a whole layer; only of hidden layers.
     prediction : dict of float array (units,)
         The output for the image as it is.
     names : dict of tuple of str
@@ -54,6 +57,8 @@ class Explanation:
     standard_error: dict[str, np.ndarray]
     window_relevance: dict[str, np.ndarray]
     window_standard_error: dict[str, np.ndarray]
+    layer_relevance: dict[str, np.ndarray]
+    layer_standard_error: dict[str, np.ndarray]
     prediction: dict[str, np.ndarray]
     names: dict[str, tuple[str, ...]]
     measures: dict[str, str]
@@ -142,7 +147,7 @@ class Explanation:
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write everything as a compressed ``.npz`` file of plain arrays."""
         arrays: dict[str, np.ndarray] = {"image": self.image}
-        for kind in MAPS:
+        for kind in (*MAPS, *LAYER_MAPS):
             arrays |= {f"{kind}:{layer}": a for layer, a in getattr(self, kind).items()}
         words = {"names": self.names, "measures": self.measures, "settings": self.settings}
         write_npz(path, arrays | {"words": np.array(json.dumps(words))})
@@ -163,13 +168,17 @@ class Explanation:
             maps = {kind: {layer: arrays[f"{kind}:{layer}"] for layer in names} for kind in MAPS}
             result = cls(
                 image=arrays["image"],
+                **{
+                    kind: {n: arrays[f"{kind}:{n}"] for n in names if f"{kind}:{n}" in arrays}
+                    for kind in LAYER_MAPS
+                },
                 names=names,
                 measures={layer: str(words["measures"][layer]) for layer in names},
                 settings=dict(words["settings"]),
                 **maps,
             )
             result._check()
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+        except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
             raise ValueError(
                 f"explanation: {os.fspath(path)!r} is not a saved explanation ({error}); "
                 "make one with `pdjax explain` or Explanation.save"
@@ -187,11 +196,14 @@ class Explanation:
         return layer, rows
 
     def _check(self) -> None:
+        if not self.names or self.image.dtype.kind != "f":
+            raise ValueError("it has no layers, or its image is not of floats")
         for layer, names in self.names.items():
             for kind in MAPS:
                 array = getattr(self, kind)[layer]
                 if array.dtype.kind != "f" or len(array) != len(names):
                     raise ValueError(f"{kind} of {layer!r} does not fit its {len(names)} units")
-            if self.relevance[layer].shape[1:] != self.image.shape[:-1]:
-                raise ValueError(f"relevance of {layer!r} does not fit the image")
+            for kind in ("relevance", "standard_error"):
+                if getattr(self, kind)[layer].shape[1:] != self.image.shape[:-1]:
+                    raise ValueError(f"{kind} of {layer!r} does not fit the image")
         _ = self.caption, [self.titles(layer) for layer in self.layers]

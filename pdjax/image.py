@@ -13,7 +13,7 @@ from PIL import Image, ImageOps
 from pdjax._files import existing_file
 from pdjax.windows import per_axis
 
-__all__ = ["ImageFolder", "check_image", "load_image"]
+__all__ = ["ImageFolder", "check_image", "check_values", "load_image"]
 
 MAX_PIXELS = 100_000_000
 SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp")
@@ -128,14 +128,23 @@ def check_image(image: np.ndarray, argument: str = "image") -> np.ndarray:
             f"{argument} of dtype {image.dtype} must be of floats in [0, 1]; divide 8-bit values "
             "by 255"
         )
-    if not np.isfinite(image).all():
-        raise ValueError(f"{argument} has NaN or infinite pixels; replace them first")
-    if image.min() < 0 or image.max() > 1:
-        raise ValueError(
-            f"{argument} has values from {image.min():.4g} to {image.max():.4g}; scale them into "
-            "[0, 1] (divide 8-bit values by 255)"
-        )
+    check_values(image, (0.0, 1.0), argument)
     return image
+
+
+def check_values(values: np.ndarray, bounds: tuple[float, float] | None, argument: str) -> None:
+    """Raise ValueError if values are not finite or outside ``bounds``; None allows any finite."""
+    if not np.isfinite(values).all():
+        raise ValueError(f"{argument} has NaN or infinite values; replace them first")
+    if (
+        bounds is not None
+        and values.size
+        and (values.min() < bounds[0] or values.max() > bounds[1])
+    ):
+        raise ValueError(
+            f"{argument} has values from {values.min():.4g} to {values.max():.4g}, outside "
+            f"[{bounds[0]:g}, {bounds[1]:g}]; scale them (divide 8-bit values by 255)"
+        )
 
 
 class _TooLarge(Exception):
@@ -174,6 +183,11 @@ def _cover(path: Path, image: Image.Image, target: tuple[int, ...]) -> Image.Ima
         )
     scale = max(width / image.width, height / image.height)
     resized = (max(width, round(image.width * scale)), max(height, round(image.height * scale)))
+    if resized[0] * resized[1] > MAX_PIXELS:
+        raise ValueError(
+            f"image: {str(path)!r} of {image.width} by {image.height} pixels is too narrow to "
+            f"cover {width} by {height}; crop it first"
+        )
     image = image.resize(resized, Image.Resampling.BICUBIC)
     left, top = (resized[0] - width) // 2, (resized[1] - height) // 2
     return image.crop((left, top, left + width, top + height))

@@ -2,7 +2,8 @@
 
 Layers of class probabilities give a probability and its complement for the chosen classes, other
 layers with one number per class give these, and layers with spatial axes give the mean of each
-feature map over its units. Reducing every perturbed image to these numbers is what bounds memory.
+over its units, or the units asked for, and the mean over the whole layer. Reducing every perturbed
+image to these numbers is what bounds memory.
 """
 
 from __future__ import annotations
@@ -19,7 +20,10 @@ from pdjax.marginalize import Moments
 from pdjax.relevance import Probability, activation_difference, measure_probability
 from pdjax.windows import WindowGrid, box_average, box_average_error, root_bias
 
-__all__ = ["Maps", "Observe", "Rule", "relevance_maps"]
+__all__ = ["Hidden", "Maps", "Observe", "Rule", "Units", "relevance_maps"]
+
+Units = tuple[int | tuple[int, ...], ...]
+"""Feature maps, by index, and single units, by index of the map and position in it."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,17 +48,36 @@ class Rule:
     measure: str = "weight_of_evidence"
 
 
+class Hidden(NamedTuple):
+    """What is read from a hidden layer: its units, and the mean over all of it."""
+
+    units: Float[Array, "n units"]
+    whole: Float[Array, "n 1"]
+
+
 @dataclasses.dataclass(frozen=True)
 class Observe:
     """A network followed by the reduction to units, as one hashable function.
 
     Called with ``((params, classes), images)``, it returns by layer a `Probability` of arrays
-    ``(n, classes)``, or an array ``(n, units)``.
+    ``(n, classes)``, an array ``(n, classes)``, or `Hidden`.
+
+    Attributes
+    ----------
+    predict : Predict
+        The network.
+    layers : tuple of str
+        The layers to read.
+    rule : Rule
+        Which of them hold probabilities or one number per class.
+    units : tuple of (str, Units)
+        For some hidden layers, the feature maps and units to read; of the others all maps.
     """
 
     predict: Any
     layers: tuple[str, ...]
     rule: Rule
+    units: tuple[tuple[str, Units], ...] = ()
 
     def __call__(
         self, params: tuple[Params, Int[Array, " classes"]], images: Float[Array, "n *spatial c"]
@@ -72,14 +95,20 @@ class Observe:
     def _units(self, layer: str, values: jax.Array, classes: jax.Array) -> Any:
         if layer in self.rule.probabilities:
             # The sum over all other classes is exact where one minus the probability is not.
-            others = jnp.arange(values.shape[-1])[:, None] != classes[None]
+            others = jnp.arange(values.shape[-1], dtype=classes.dtype)[:, None] != classes[None]
             complement = jnp.matmul(values, others.astype(values.dtype), precision="highest")
             return Probability(jnp.take(values, classes, axis=-1), complement)
-        if values.ndim > 2:
-            return values.mean(tuple(range(1, values.ndim - 1)))
-        if values.shape[-1] == self.rule.num_classes:
+        if values.ndim == 2 and values.shape[-1] == self.rule.num_classes:
             return jnp.take(values, classes, axis=-1)
-        return values
+        maps = values.mean(tuple(range(1, values.ndim - 1)))
+        chosen = dict(self.units).get(layer)
+        if chosen is None:
+            return Hidden(maps, maps.mean(-1, keepdims=True))
+        columns = [
+            maps[:, unit] if isinstance(unit, int) else values[:, *unit[1:], unit[0]]
+            for unit in chosen
+        ]
+        return Hidden(jnp.stack(columns, -1), maps.mean(-1, keepdims=True))
 
 
 class Maps(NamedTuple):
@@ -92,12 +121,16 @@ class Maps(NamedTuple):
         of the activation.
     window_relevance, window_standard_error : dict of float array (units, *grid)
         Of every window.
+    layer_relevance, layer_standard_error : dict of float array (*spatial)
+        Of every pixel for the mean of a whole hidden layer.
     """
 
     relevance: dict[str, jax.Array]
     standard_error: dict[str, jax.Array]
     window_relevance: dict[str, jax.Array]
     window_standard_error: dict[str, jax.Array]
+    layer_relevance: dict[str, jax.Array]
+    layer_standard_error: dict[str, jax.Array]
 
 
 def relevance_maps(
@@ -118,21 +151,37 @@ def relevance_maps(
     rule : Rule
         How relevance is measured.
     """
-    maps = Maps({}, {}, {}, {})
+    maps = Maps({}, {}, {}, {}, {}, {})
     freedom = num_samples - 1
     for layer, value in reference.items():
         mean, variance = moments.mean[layer], moments.variance[layer]
+        if isinstance(value, Hidden):
+            relevance, error = _difference(value.whole, mean.whole, variance.whole, num_samples)
+            relevance, error = _on_grid(relevance, grid), _on_grid(error, grid)
+            maps.layer_relevance[layer] = box_average(relevance, grid)[0]
+            maps.layer_standard_error[layer] = box_average_error(error, grid, freedom)[0]
+            value, mean, variance = value.units, mean.units, variance.units
         if isinstance(value, Probability):
             error = jnp.sqrt(variance.p / num_samples)
             relevance, error = measure_probability(
                 rule.measure, value, mean, error, rule.num_training_images, rule.num_classes
             )
         else:
-            relevance = activation_difference(value, mean)
-            error = jnp.sqrt(variance / num_samples)
-        relevance, error = (a.T.reshape(-1, *grid.shape) for a in (relevance, error))
+            relevance, error = _difference(value, mean, variance, num_samples)
+        relevance, error = _on_grid(relevance, grid), _on_grid(error, grid)
         maps.window_relevance[layer] = relevance
         maps.window_standard_error[layer] = error / float(root_bias(freedom))
         maps.relevance[layer] = box_average(relevance, grid)
         maps.standard_error[layer] = box_average_error(error, grid, freedom)
     return maps
+
+
+def _difference(
+    value: jax.Array, mean: jax.Array, variance: jax.Array, num_samples: int
+) -> tuple[jax.Array, jax.Array]:
+    return activation_difference(value, mean), jnp.sqrt(variance / num_samples)
+
+
+def _on_grid(values: jax.Array, grid: WindowGrid) -> jax.Array:
+    """(windows, units) -> (units, *grid)."""
+    return values.T.reshape(-1, *grid.shape)

@@ -43,7 +43,8 @@ def run_windows(
     bar = progress_bar(total, "images", progress, "explaining", initial=done * num_samples)
     try:
         for start, result in _one_ahead(engine, range(done, grid.size, chunk), chunk, grid.size):
-            check_finite(result.mean, f"with a window hidden (number {start} or one soon after)")
+            means = {layer: result.mean[layer] for layer in reference}
+            check_finite(means, f"with a window hidden (number {start} or one soon after)")
             count = min(chunk, grid.size - start)
             parts.append(jax.tree.map(lambda a, n=count: np.asarray(a)[:n], result))
             done += count

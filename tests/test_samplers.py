@@ -9,33 +9,19 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import scipy.ndimage
+from gaussian_reference import closed_form, smooth, statistics
 
 from pdjax import Blur, ConditionalGaussian, Constant, ImageMean, Marginal, PatchStatistics
 from pdjax._typing import Sampler
 
-
-def smooth(*shape: int, seed: int = 0) -> np.ndarray:
-    """A random smooth image around mid-grey."""
-    noise = np.random.default_rng(seed).standard_normal(shape)
-    image = scipy.ndimage.gaussian_filter(noise, [1.5] * (len(shape) - 1) + [0.5])
-    return np.clip(0.5 + 0.12 * image / image.std(), 0, 1)
-
-
-@functools.cache
-def statistics(dimensions: int) -> PatchStatistics:
-    """Statistics of smooth images with three channels that vary together."""
-    size = {1: 200, 2: 40, 3: 16}[dimensions]
-    images = [smooth(*(size,) * dimensions, 3, seed=seed) for seed in range(6)]
-    return PatchStatistics.fit(images, max_patch=9)
-
-
+draw = jax.jit(lambda sampler, *arguments: sampler.sample(*arguments), static_argnums=4)
 SIZES = {1: (14,), 2: (12, 13), 3: (9, 10, 9)}
 GAUSSIAN = functools.partial(ConditionalGaussian, jitter=1e-6)
 SAMPLERS = {
     "joint": lambda d: GAUSSIAN(statistics(d), 3),
     "independent": lambda d: GAUSSIAN(statistics(d), 3, color="independent"),
     "unconditional": lambda d: GAUSSIAN(statistics(d), 3, padding=0),
-    "oblong": lambda d: GAUSSIAN(statistics(d), (2, 4, 3)[:d], padding=1),
+    "oblong": lambda d: GAUSSIAN(statistics(d), (1, 3, 2)[:d], padding=1),
     "marginal": lambda d: Marginal(np.stack([smooth(*SIZES[d], 3, seed=s) for s in range(5)]), 3),
     "constant": lambda d: Constant((0.2, 0.5, 0.9), (3,) * d),
     "grey": lambda d: Constant(0.25, (3,) * d),
@@ -43,15 +29,14 @@ SAMPLERS = {
     "blur": lambda d: Blur((3,) * d, sigma=1.0),
 }
 CASES = [
-    pytest.param(name, dimensions, id=f"{name}-{dimensions}d")
+    pytest.param(name, dimensions, double, id=f"{name}-{dimensions}d-{'x64' if double else 'x32'}")
     for name in SAMPLERS
-    for dimensions in (1, 2, 3)
-    if dimensions < 3 or name in ("unconditional", "oblong", "marginal", "grey", "mean", "blur")
+    for dimensions, double in [(1, False), (2, False), (2, True), (3, False)]
+    if dimensions < 3 or name not in ("joint", "independent", "constant")
 ]
 
 
-@pytest.mark.parametrize(("name", "dimensions"), CASES)
-@pytest.mark.parametrize("double", [False, True], ids=["float32", "float64"])
+@pytest.mark.parametrize(("name", "dimensions", "double"), CASES)
 def test_contract(name: str, dimensions: int, double: bool) -> None:
     with jax.enable_x64(double):
         dtype = jnp.float64 if double else jnp.float32
@@ -68,8 +53,8 @@ def test_contract(name: str, dimensions: int, double: bool) -> None:
 
         @jax.jit
         def sample(sampler, keys, image, origins):
-            draw = functools.partial(sampler.sample, num_samples=4)
-            return jax.vmap(draw, (0, None, 0))(keys, image, origins)
+            one = functools.partial(sampler.sample, num_samples=4)
+            return jax.vmap(one, (0, None, 0))(keys, image, origins)
 
         samples = sample(sampler, keys, image, origins)
         assert samples.shape == (3, 4, *sampler.window, 3)
@@ -78,43 +63,15 @@ def test_contract(name: str, dimensions: int, double: bool) -> None:
         assert float(samples.max()) <= 1
 
         leaves, structure = jax.tree.flatten(sampler)
-        assert hash(structure) == hash(jax.tree.structure(SAMPLERS[name](dimensions)))
         again = jax.tree.unflatten(structure, leaves)
         assert type(again) is type(sampler)
-        for place in range(3):
-            one = again.sample(keys[place], image, origins[place], 4)
-            np.testing.assert_allclose(one, samples[place], atol=1e-5)
-            assert bool((one == one[:1]).all()) == sampler.constant
-        other = sampler.sample(jax.random.key(8), image, origins[1], 4)
+        one = draw(again, keys[2], image, origins[2], 4)
+        np.testing.assert_allclose(one, samples[2], atol=1e-5)
+        assert bool((one == one[:1]).all()) == sampler.constant
+        other = sample(again, jnp.roll(keys, 1), image, origins)
         random = name in ("joint", "independent", "unconditional", "oblong")
-        assert bool((jnp.abs(other - samples[1]) > 1e-3).any()) == random
+        assert bool((jnp.abs(other - samples) > 1e-3).any()) == random
         assert sample._cache_size() == 1
-
-
-def conditional(mean, covariance, pixels, inside):
-    """Mean and covariance of the entries where ``inside``, given the others: the textbook."""
-    a, b = np.flatnonzero(inside), np.flatnonzero(~inside)
-    regression = np.linalg.solve(covariance[np.ix_(b, b)], covariance[np.ix_(b, a)])
-    return (
-        mean[a] + (pixels[b] - mean[b]) @ regression,
-        covariance[np.ix_(a, a)] - covariance[np.ix_(a, b)] @ regression,
-    )
-
-
-def closed_form(stats, image, origin, window, padding, color, jitter=0.0):
-    """The conditional Gaussian of a window ``(window pixels * c)`` in double precision."""
-    patch = np.array(window) + 2 * padding
-    corner = np.clip(np.array(origin) - padding, 0, np.array(image.shape[:-1]) - patch)
-    cut = image[tuple(slice(c, c + p) for c, p in zip(corner, patch, strict=True))]
-    mask = np.zeros(cut.shape, bool)
-    place = np.array(origin) - corner
-    mask[tuple(slice(p, p + k) for p, k in zip(place, window, strict=True))] = True
-    mean, covariance = stats.gaussian(tuple(int(p) for p in patch))
-    covariance = covariance + jitter * np.diag(covariance).mean() * np.eye(len(covariance))
-    if color == "independent":
-        same = np.arange(cut.size) % 3
-        covariance = covariance * (same[:, None] == same)
-    return conditional(mean.ravel(), covariance, cut.ravel(), mask.ravel())
 
 
 @pytest.mark.parametrize("origin", [(5, 6), (0, 6), (10, 11), (1, 10)], ids=str)
@@ -126,7 +83,7 @@ def test_conditional_gaussian_has_the_mean_and_covariance_of_the_closed_form(
     image = smooth(12, 13, 3).astype(np.float32)
     sampler = ConditionalGaussian(statistics(2), 2, padding, color, clip=None, jitter=1e-6)
     count = 20_000
-    samples = sampler.sample(jax.random.key(3), jnp.array(image), jnp.array(origin), count)
+    samples = draw(sampler, jax.random.key(3), jnp.array(image), jnp.array(origin), count)
     samples = np.asarray(samples, np.float64).reshape(count, -1)
     mean, covariance = closed_form(statistics(2), image, origin, (2, 2), padding, color, 1e-6)
     # The mean of n draws has the standard error sd / sqrt(n), an entry of their covariance that
@@ -147,7 +104,7 @@ def test_gains_and_factors_are_exact(x64, color, origin) -> None:
     sampler = ConditionalGaussian(statistics(2), window, 2, color, clip=None, jitter=0.0)
     mean, covariance = closed_form(statistics(2), image, origin, window, 2, color)
     at, size = jnp.array(origin), 36
-    draws = sampler.sample(jax.random.key(0), jnp.array(image), at, 200).reshape(200, size)
+    draws = draw(sampler, jax.random.key(0), jnp.array(image), at, 200).reshape(200, size)
     # Samples are mean + L z: the differences of draws span L, and with the z known they give it.
     groups = 1 if color == "joint" else 3
     noise = jax.random.normal(jax.random.key(0), (200, groups, size // groups), image.dtype)
@@ -180,11 +137,12 @@ def test_occluders_give_their_content() -> None:
     image = smooth(12, 13, 3).astype(np.float32)
     arguments = (jax.random.key(0), jnp.array(image), jnp.array([8, 0]), 1)
     colour = Constant((0.2, 0.5, 0.9), 3).sample(*arguments)
-    np.testing.assert_array_equal(colour, np.broadcast_to(np.float32([0.2, 0.5, 0.9]), (1, 3, 3, 3)))
+    assert (np.asarray(colour) == np.float32([0.2, 0.5, 0.9])).all()
+    assert colour.shape == (1, 3, 3, 3)
     mean = ImageMean(3).sample(*arguments)
     np.testing.assert_allclose(mean, np.broadcast_to(image.mean((0, 1)), (1, 3, 3, 3)), atol=1e-6)
-    ones = scipy.ndimage.gaussian_filter(np.ones_like(image), (1, 1, 0), mode="constant", truncate=9)
-    blurred = scipy.ndimage.gaussian_filter(image, (1, 1, 0), mode="constant", truncate=9) / ones
+    blur = functools.partial(scipy.ndimage.gaussian_filter, mode="constant", truncate=9)
+    blurred = blur(image, (1, 1, 0)) / blur(np.ones_like(image), (1, 1, 0))
     result = Blur(3, sigma=1.0).sample(*arguments)
     np.testing.assert_allclose(result[0], blurred[8:11, :3], atol=1e-5)
 
@@ -215,12 +173,12 @@ BAD = [
     (lambda: SAMPLERS["marginal"](2).check(SHAPE, 2), r"\(12, 13, 3\) .* differ .* one size"),
     (lambda: Marginal(np.zeros((12, 12)), 3), r"\(12, 12\) must be a batch"),
     (lambda: Marginal(np.full((2, *SHAPE), 2.0), 3), r"outside \[0, 1\]"),
-    (lambda: Marginal(np.full((2, *SHAPE), np.nan), 3), r"NaN or outside"),
-    (lambda: Marginal(np.zeros((0, *SHAPE)), 3), r"images of shape \(0, 12, 12, 3\) .* at least one image"),
+    (lambda: Marginal(np.full((2, *SHAPE), np.nan), 3), r"NaN or infinite values"),
+    (lambda: Marginal(np.zeros((0, *SHAPE)), 3), r"\(0, 12, 12, 3\) .* at least one image"),
     (lambda: Constant(1.5, 3), r"value=1.5 must be a grey level or one colour, within \[0, 1\]"),
     (lambda: Constant(np.nan, 3), r"value=nan must be"),
     (lambda: Constant((0.1, 0.2), 3).check(SHAPE, 1), r"value of 2 channels does not fit"),
-    (lambda: Constant(0.5, (3,)).check(SHAPE, 1), r"2 spatial axes but the sampler's window \(3,\)"),
+    (lambda: Constant(0.5, (3,)).check(SHAPE, 1), r"axes but the sampler's window \(3,\)"),
     (lambda: Constant(0.5, 0), r"window=0 must be at least 1"),
     (lambda: Blur(3, sigma=0.0), r"sigma=0.0 must be a positive"),
     (lambda: Blur(3, sigma=np.inf), r"sigma=inf must be a positive"),

@@ -2,110 +2,28 @@
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import multiprocessing
 import re
-import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-import numpy as np
 import pytest
+from weight_server import CONTENT, SHA1, SHA256, Site, serving
 
 from pdjax.models import NETWORKS
 from pdjax.weights import download as download_module
 from pdjax.weights.download import cache_folder, download, fetch
 from pdjax.weights.registry import PUBLISHED, PublishedFile
 
-CONTENT = np.random.default_rng(0).bytes(300_000)
-SHA256 = f"sha256:{hashlib.sha256(CONTENT).hexdigest()}"
-SHA1 = f"sha1:{hashlib.sha1(CONTENT).hexdigest()}"
-
-
-@dataclasses.dataclass
-class Site:
-    """What the server does, and what it was asked."""
-
-    address: str = ""
-    content: bytes = CONTENT
-    tag: str | None = '"one"'
-    knows_ranges: bool = True
-    cut_after: list[int] = dataclasses.field(default_factory=list)
-    answers: list[int] = dataclasses.field(default_factory=list)
-    location: str = ""
-    declares: int | None = None
-    silent: bool = False
-    wrong_part: bool = False
-    delay: float = 0.0
-    requests: list[dict[str, str]] = dataclasses.field(default_factory=list)
-    sent: list[int] = dataclasses.field(default_factory=list)
-
-    def file(self, checksum: str = SHA256, size: int | None = len(CONTENT)) -> PublishedFile:
-        return PublishedFile(f"{self.address}/weights.bin", checksum, size)
-
-
-class Handler(BaseHTTPRequestHandler):
-    site: Site
-
-    def log_message(self, format, *arguments):
-        pass
-
-    def do_GET(self):
-        site = self.site
-        site.requests.append(dict(self.headers))
-        site.sent.append(0)
-        time.sleep(site.delay)
-        status = site.answers.pop(0) if site.answers else 200
-        if status != 200:
-            self.send_response(status)
-            if site.location:
-                self.send_header("Location", site.location)
-            self.send_header("Content-Length", "0")
-            self.end_headers()
-            return
-        start = 0
-        asked = re.fullmatch(r"bytes=(\d+)-", self.headers.get("Range", ""))
-        same = self.headers.get("If-Range", site.tag) == site.tag
-        if asked and site.knows_ranges and same:
-            start = int(asked[1])
-            self.send_response(206)
-            shown = start + site.wrong_part
-            self.send_header(
-                "Content-Range", f"bytes {shown}-{len(site.content) - 1}/{len(site.content)}"
-            )
-        else:
-            self.send_response(200)
-        if site.tag:
-            self.send_header("ETag", site.tag)
-        if not site.silent:
-            declared = len(site.content) if site.declares is None else site.declares
-            self.send_header("Content-Length", str(declared - start))
-        self.end_headers()
-        end = site.cut_after.pop(0) if site.cut_after else len(site.content)
-        body = site.content[start:end]
-        site.sent[-1] = len(body)
-        try:
-            self.wfile.write(body)
-        except ConnectionError:
-            pass  # The client has seen enough.
-
 
 @pytest.fixture
 def site(monkeypatch) -> Iterator[Site]:
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    site = Site()
-    server = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (Handler,), {"site": site}))
-    site.address = f"http://127.0.0.1:{server.server_address[1]}"
-    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-    thread.start()
-    yield site
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with serving() as site:
+        yield site
 
 
 def get(site: Site, folder: Path, file: PublishedFile | None = None, timeout: float = 5.0) -> Path:

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import jax
 import numpy as np
 import pytest
-from weight_file_makers import FILES, field, mapping, old_pth, tensor
+from weight_file_makers import FILES, field
 
 import pdjax
-from pdjax import cli
-from pdjax.models import NETWORKS, find_network
+from pdjax.models import NETWORKS, Network, find_network
 from pdjax.weights import convert as conversion
 from pdjax.weights import load
 from pdjax.weights.caffe_names import FROM_CAFFE
 from pdjax.weights.download import fetch
-from pdjax.weights.registry import PublishedFile
 from pdjax.weights.safetensors import write_safetensors
 from pdjax.weights.torch_names import FROM_TORCH
 
@@ -63,13 +60,22 @@ def write(path: Path, arrays) -> Path:
 
 
 @pytest.fixture(scope="module")
-def googlenet():
-    return pdjax.load_model("googlenet", weights="random")
+def googlenet() -> dict[str, dict[str, np.ndarray]]:
+    """Return random parameters of GoogLeNet."""
+    return {
+        layer: {part: RNG.random(leaf.shape, np.float32) for part, leaf in parts.items()}
+        for layer, parts in find_network("googlenet").param_shapes.items()
+    }
 
 
 @pytest.fixture(scope="module")
 def converted(googlenet, tmp_path_factory) -> Path:
-    return write(tmp_path_factory.mktemp("weights") / "googlenet.bin", flat(googlenet.params))
+    return write(tmp_path_factory.mktemp("weights") / "googlenet.bin", flat(googlenet))
+
+
+@pytest.fixture(scope="module")
+def installed():
+    return pdjax.load_model()
 
 
 # Loading
@@ -80,43 +86,23 @@ def test_every_network_has_a_conversion():
     assert not FROM_CAFFE.keys() & FROM_TORCH.keys()
 
 
-def test_installed_weights():
-    net = pdjax.load_model()
-    assert net.name == "efficientnet_lite0"
-    assert all(isinstance(leaf, jax.Array) for leaf in jax.tree.leaves(net.params))
-
-
-def test_published_file_is_fetched(googlenet, converted, monkeypatch):
-    asked = []
-
-    def answer(name, *, progress):
-        asked.append((name, progress))
-        return converted
-
-    monkeypatch.setattr(load, "fetch", answer)
-    net = pdjax.load_model("googlenet", progress=False)
-    assert asked == [("bvlc_googlenet", False)]
-    assert equal(net.params, googlenet.params)
+def test_installed_weights(installed):
+    assert installed.name == "efficientnet_lite0"
+    assert all(isinstance(leaf, jax.Array) for leaf in jax.tree.leaves(installed.params))
 
 
 def test_published_caffe_file(shared):
     net = pdjax.load_model("googlenet", shared / "weights" / "bvlc_googlenet.caffemodel")
-    expected = np.load(shared / "expected" / "googlenet.npz")
-    prob = net(expected["images"][:1])["prob"]
-    np.testing.assert_allclose(prob, expected["prob"][:1], atol=1e-4)
+    assert net.params.keys() == find_network("googlenet").param_shapes.keys()
 
 
-def test_auxiliary_classifiers_are_left_out(tmp_path):
-    path = write(tmp_path / "x.safetensors", torchvision_googlenet())
-    net = pdjax.load_model("torchvision_googlenet", path)
-    assert not any("aux" in layer for layer in net.params)
-
-
-def test_anything_else_is_not(tmp_path):
-    state = {**torchvision_googlenet(), "aux3.fc.bias": RNG.normal(size=3)}
+def test_only_known_extras_are_left_out(tmp_path):
+    network, state = NETWORKS["torchvision_googlenet"], torchvision_googlenet()
     path = write(tmp_path / "x.safetensors", state)
+    assert not any("aux" in layer for layer in load.load_params(network, path))
+    write(path, {**state, "aux3.fc.bias": RNG.normal(size=3)})
     with pytest.raises(ValueError, match=r"1 surplus in it: aux3.fc.bias \(array\)\. Give"):
-        pdjax.load_model("torchvision_googlenet", path)
+        load.load_params(network, path)
 
 
 def test_another_networks_file_says_what_is_missing_and_surplus(converted):
@@ -124,7 +110,7 @@ def test_another_networks_file_says_what_is_missing_and_surplus(converted):
         pdjax.load_model("vgg16", converted)
     message = str(caught.value)
     assert "32 missing from it: conv1_1 (bias)" in message
-    assert "116 surplus in it: conv1/7x7_s2 (kernel)" in message
+    assert "116 surplus in it: conv1/7x7_s2 (bias)" in message
 
 
 BAD_ARGUMENTS = {
@@ -167,10 +153,17 @@ def test_file_of_another_network_or_kind(tmp_path, name, kind, text):
     assert repr(str(path)) in str(caught.value) or str(path) in str(caught.value)
 
 
+def test_a_protocol_buffer_without_weights(tmp_path):
+    (tmp_path / "x.caffemodel").write_bytes(field(1, b"name"))
+    with pytest.raises(ValueError, match="it has no layer with weights"):
+        pdjax.load_model("googlenet", tmp_path / "x.caffemodel")
+
+
 # The mean image
 
 
-def test_mean_image(tmp_path):
+def test_mean_image(tmp_path, monkeypatch):
+    monkeypatch.setattr(Network, "random_params", lambda *arguments: {"conv1": {}})
     mean = RNG.uniform(50, 200, (3, 256, 256)).astype(np.float32)
     np.save(tmp_path / "mean.npy", mean)
     net = pdjax.load_model("alexnet", "random", mean_image=tmp_path / "mean.npy")
@@ -201,35 +194,39 @@ def test_mean_image_cut_short(tmp_path):
     content = (tmp_path / "mean.npy").read_bytes()
     for length in (5, 100, 1000):
         (tmp_path / "mean.npy").write_bytes(content[:length])
-        with pytest.raises(ValueError, match="not a .npy file"):
+        with pytest.raises(ValueError, match=r"not a \.npy file"):
             pdjax.load_model("alexnet", "random", mean_image=tmp_path / "mean.npy")
 
 
 # Conversion
 
 
-def test_round_trip(googlenet, converted, tmp_path):
+def test_round_trip_and_the_published_file_is_fetched(googlenet, converted, tmp_path, monkeypatch):
     target = tmp_path / "out.safetensors"
     conversion.convert(converted, target, "googlenet")
-    again = pdjax.load_model("googlenet", weights=target)
-    assert equal(again.params, googlenet.params)
+    asked = []
+
+    def answer(name, *, progress):
+        asked.append((name, progress))
+        return target
+
+    monkeypatch.setattr(load, "fetch", answer)
+    again = pdjax.load_model("googlenet", progress=False)
+    assert asked == [("bvlc_googlenet", False)]
+    assert equal(again.params, googlenet)
     assert list(again.params) == list(find_network("googlenet").param_shapes)
 
 
-def test_round_trip_of_a_checkpoint(tmp_path):
+def test_round_trip_of_a_checkpoint_in_another_container(installed, tmp_path):
+    source = write(tmp_path / "x.safetensors", checkpoint())
     target = tmp_path / "out.safetensors"
-    conversion.convert(fetch("efficientnet_lite0"), target, "efficientnet_lite0")
-    again = pdjax.load_model("efficientnet_lite0", weights=target)
-    assert equal(again.params, pdjax.load_model().params)
-
-
-def test_checkpoint_in_another_container(tmp_path):
-    path = write(tmp_path / "x.safetensors", checkpoint())
-    assert equal(pdjax.load_model(weights=path).params, pdjax.load_model().params)
+    conversion.convert(source, target, "efficientnet_lite0")
+    again = load.load_params(NETWORKS["efficientnet_lite0"], target)
+    assert equal(again, installed.params)
 
 
 def test_bad_targets(converted, tmp_path):
-    with pytest.raises(ValueError, match="must end in .safetensors"):
+    with pytest.raises(ValueError, match=r"must end in \.safetensors"):
         conversion.convert(converted, tmp_path / "out.npz", "googlenet")
     with pytest.raises(FileNotFoundError, match="there is no folder"):
         conversion.convert(converted, tmp_path / "no" / "out.safetensors", "googlenet")
@@ -239,95 +236,3 @@ def test_inspect(tmp_path):
     (tmp_path / "x.caffemodel").write_bytes(FILES["caffemodel"])
     contents = conversion.inspect(tmp_path / "x.caffemodel")
     assert contents == ("caffemodel", (("x.kernel", (3, 2), "float32"),), 6)
-
-
-# The command line
-
-
-@pytest.fixture
-def run(monkeypatch, capsys):
-    """Run a command; return its exit status, output and errors."""
-
-    def run(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["pdjax", *map(str, arguments)])
-        monkeypatch.setattr("warnings.showwarning", None)
-        with pytest.raises(SystemExit) as ended:
-            cli.main()
-        printed = capsys.readouterr()
-        return ended.value.code, printed.out, printed.err
-
-    return run
-
-
-def test_command_inspect(run, tmp_path):
-    numbers = {"0": np.arange(6, dtype=np.float32)}
-    state = mapping({"a.weight": tensor((2, 3), (3, 1)), "b\x1b[2J": tensor((), ())})
-    (tmp_path / "x.pth").write_bytes(old_pth(state, numbers))
-    status, output, _ = run("weights", "inspect", tmp_path / "x.pth")
-    assert status == 0
-    assert output.splitlines() == [
-        "a.weight     2x3  float32",
-        "'b\\x1b[2J'    -  float32",
-        "pth: 2 arrays, 7 numbers",
-    ]
-
-
-def test_command_inspect_shortens_names(run, tmp_path):
-    path = write(tmp_path / "x.safetensors", {"n" * 500: np.zeros(1)})
-    _, output, _ = run("weights", "inspect", path)
-    assert max(map(len, output.splitlines())) < 100
-
-
-def test_command_convert(run, converted, googlenet, tmp_path):
-    target = tmp_path / "out.safetensors"
-    status, output, _ = run("weights", "convert", converted, target, "--model", "googlenet")
-    assert (status, output) == (0, f"{target}\n")
-    assert equal(pdjax.load_model("googlenet", target).params, googlenet.params)
-
-
-def test_command_fetch(run, monkeypatch, tmp_path):
-    status, output, _ = run("weights", "fetch", "efficientnet_lite0")
-    assert (status, output) == (0, f"{fetch('efficientnet_lite0')}\n")
-    monkeypatch.setenv("PDJAX_CACHE", str(tmp_path))
-    empty = "sha1:da39a3ee5e6b4b0d3255bfef95601890afd80709"
-    published = {"vgg16": PublishedFile("http://127.0.0.1:1/vgg16.pth", empty)}
-    monkeypatch.setattr("pdjax.weights.download.PUBLISHED", published)
-    (tmp_path / "vgg16.pth").touch()
-    assert run("weights", "fetch", "vgg16")[:2] == (0, f"{tmp_path / 'vgg16.pth'}\n")
-
-
-BAD_COMMANDS = {
-    "unknown network": (["fetch", "vgg61"], "did you mean 'vgg16'"),
-    "no file": (["inspect", "no/such/file"], "there is no file"),
-    "not weights": (["inspect", __file__], "is not a file of weights of any known kind"),
-    "no source": (["convert", "no", "x.safetensors", "--model", "vgg16"], "there is no file"),
-    "bad suffix": (["convert", "no", "x.pth", "--model", "vgg16"], "must end in .safetensors"),
-}
-
-
-@pytest.mark.parametrize(("arguments", "text"), BAD_COMMANDS.values(), ids=BAD_COMMANDS)
-def test_bad_commands(run, arguments, text):
-    status, output, errors = run("weights", *arguments)
-    assert (status, output) == (2, "")
-    assert errors.startswith("pdjax: error: ")
-    assert text in errors
-    assert errors.count("\n") == 1
-    assert "Traceback" not in errors
-
-
-def test_unreachable_server(run, monkeypatch, tmp_path):
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    monkeypatch.setenv("PDJAX_CACHE", str(tmp_path))
-    monkeypatch.setattr("pdjax.weights.transfer.ATTEMPTS", 1)
-    published = {"vgg16": PublishedFile("http://127.0.0.1:1/vgg16.pth", f"sha1:{'0' * 40}")}
-    monkeypatch.setattr("pdjax.weights.download.PUBLISHED", published)
-    status, _, errors = run("explain", "no.jpg", "--model", "vgg16")
-    assert status == 2
-    assert "could not fetch http://127.0.0.1:1/vgg16.pth" in errors
-    assert "Traceback" not in errors
-
-
-def test_a_protocol_buffer_without_weights(tmp_path):
-    (tmp_path / "x.caffemodel").write_bytes(field(1, b"name"))
-    with pytest.raises(ValueError, match="not a file of weights"):
-        pdjax.load_model("googlenet", tmp_path / "x.caffemodel")

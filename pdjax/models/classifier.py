@@ -13,7 +13,7 @@ import numpy as np
 
 from pdjax._typing import Array, Float, Params, Predict
 
-__all__ = ["Classifier", "NamedOutputs", "activation_shapes", "check_layers"]
+__all__ = ["Classifier", "NamedOutputs", "activation_shapes", "check_layers", "check_units"]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -116,16 +116,22 @@ class Classifier:
         (2, 3)
         """
         predict = NamedOutputs.of(f, probabilities)
-        shapes = activation_shapes(predict, params, (*_spatial(image_size), channels))
+        dtype = jax.dtypes.canonicalize_dtype(np.float64)
+        shapes = activation_shapes(predict, params, (*_spatial(image_size), channels), dtype)
         missing = [layer for layer in probabilities if layer not in shapes]
         if missing:
             raise ValueError(
                 f"probabilities={probabilities!r} names {missing[0]!r}, which f does not return; "
                 f"it returns {', '.join(shapes)}; pass probabilities=() if none is a probability"
             )
+        count = shapes[probabilities[-1] if probabilities else list(shapes)[-1]].shape[-1]
         if labels is None:
-            last = shapes[probabilities[-1] if probabilities else list(shapes)[-1]]
-            labels = tuple(str(index) for index in range(last.shape[-1]))
+            labels = tuple(str(index) for index in range(count))
+        if len(labels) != count:
+            raise ValueError(
+                f"labels: {len(labels)} names do not fit the {count} classes that f gives; name "
+                "each of them"
+            )
         return cls(
             name=name,
             predict=predict,
@@ -151,6 +157,16 @@ def check_layers(names: Sequence[str], layers: Sequence[str]) -> tuple[str, ...]
                 f"layers: there is no layer {name!r}; {hint}Layers: {', '.join(layers)}"
             )
     return tuple(names)
+
+
+def check_units(shapes: Mapping[str, tuple[int, ...]]) -> None:
+    """Raise ValueError where an output for a batch of one image is not an array (1, ...)."""
+    for name, shape in shapes.items():
+        if len(shape) < 2 or shape[0] != 1:
+            raise ValueError(
+                f"layer {name!r} has shape {shape} for one image; a network must return arrays "
+                "(n, units) or (n, *spatial, units) for n images"
+            )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -181,6 +197,7 @@ def activation_shapes(
     f: Callable[[Params, jax.Array], dict[str, jax.Array]],
     params: Params,
     image_shape: tuple[int, ...],
+    dtype: np.dtype | type = np.float32,
 ) -> dict[str, jax.ShapeDtypeStruct]:
     """Shapes of all activations for one image, in forward order, without running anything."""
     order: list[str] = []
@@ -190,8 +207,9 @@ def activation_shapes(
         order.extend(outputs)
         return outputs
 
-    images = jax.ShapeDtypeStruct((1, *image_shape), jax.numpy.float32)
+    images = jax.ShapeDtypeStruct((1, *image_shape), dtype)
     shapes = jax.eval_shape(traced, params, images)
+    check_units({name: shape.shape for name, shape in shapes.items()})
     # JAX sorts the keys of what a traced function returns; forward order is the dict's own.
     return {name: shapes[name] for name in order}
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import math
 from importlib import resources
 from typing import cast
 
@@ -44,19 +45,25 @@ class Network:
     summary: str
     num_training_images: int = 1_281_167
 
-    @property
+    @functools.cached_property
     def param_shapes(self) -> dict[str, dict[str, jax.ShapeDtypeStruct]]:
         """Shapes of the parameters, ``{layer: {"kernel", "bias"}}``."""
         return jax.eval_shape(self.module.init, jax.random.key(0), self._image())["params"]
 
-    @property
+    @functools.cached_property
     def layers(self) -> tuple[str, ...]:
         """Names of all activations, in forward order."""
         return tuple(activation_shapes(self._apply, self.param_shapes, self._image().shape[1:]))
 
     def random_params(self, rng_key: jax.Array) -> Params:
-        """Draw parameters from the initialisers: for benchmarks, where values do not matter."""
-        return jax.jit(self.module.init)(rng_key, jnp.zeros(self._image().shape))["params"]
+        """Draw parameters for benchmarks, where values do not matter.
+
+        Kernels are normal with variance 1 / inputs, so that activations keep their size.
+        """
+        leaves, structure = jax.tree.flatten(self.param_shapes)
+        keys = jax.random.split(rng_key, len(leaves))
+        drawn = [_random(key, leaf.shape) for key, leaf in zip(keys, leaves, strict=True)]
+        return jax.tree.unflatten(structure, drawn)
 
     def with_params(self, params: Params) -> Classifier:
         """Join the architecture with parameters, ``{layer: {"kernel", "bias"}}``."""
@@ -83,6 +90,12 @@ def imagenet_labels() -> tuple[str, ...]:
     """Names of the 1000 classes of ILSVRC2012, in the order in which networks output them."""
     text = resources.files("pdjax").joinpath("data/imagenet_labels.txt").read_text("utf-8")
     return tuple(text.splitlines())
+
+
+def _random(rng_key: jax.Array, shape: tuple[int, ...]) -> jax.Array:
+    inputs = math.prod(shape[:-1])
+    kernel = jax.random.normal(rng_key, shape, jnp.float32) / math.sqrt(inputs)
+    return kernel if len(shape) > 1 else jnp.zeros(shape, jnp.float32)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -10,12 +10,16 @@ import numpy as np
 import scipy.fft
 
 from pdjax._progress import progress_bar
+from pdjax.image import check_values
 from pdjax.windows import per_axis
 
-__all__ = ["Images", "fit_empirical", "fit_stationary"]
+__all__ = ["Bounds", "Images", "fit_empirical", "fit_stationary"]
 
 
-@runtime_checkable
+Bounds = tuple[float, float] | None
+"""Range that values must lie in; None allows any finite ones."""
+
+
 @runtime_checkable
 class Images(Protocol):
     """A sequence of images ``(*spatial, c)`` in [0, 1], which may differ in size."""
@@ -25,15 +29,15 @@ class Images(Protocol):
 
 
 def fit_stationary(
-    images: Images, max_patch: int | Sequence[int], progress: bool
+    images: Images, max_patch: int | Sequence[int], bounds: Bounds, progress: bool
 ) -> tuple[np.ndarray, np.ndarray]:
     """Mean colour ``(c,)`` and autocovariance ``(2 m - 1, ..., c, c)``, m being ``max_patch``."""
-    dimensions = _check_images(images)
+    dimensions, channels = _axes_and_channels(images)
     patch = per_axis(max_patch, dimensions, "max_patch")
     bar = progress_bar(2 * len(images), "images", progress, "fitting")
     total, pixels = 0.0, 0
     for index in range(len(images)):
-        image = _checked_image(images, index, patch)
+        image = _checked_image(images, index, patch, channels, bounds)
         total = total + image.reshape(-1, image.shape[-1]).sum(0)
         pixels += image[..., 0].size
         bar.update(1)
@@ -41,7 +45,7 @@ def fit_stationary(
     products: np.ndarray | float = 0.0
     weight = 0.0
     for index in range(len(images)):
-        deviation = _checked_image(images, index, patch) - mean
+        deviation = _checked_image(images, index, patch, channels, bounds) - mean
         taper = _taper(deviation.shape[:-1])[..., None]
         products = products + _autocorrelation(taper * deviation, patch)
         weight += float(np.square(taper).sum())
@@ -51,16 +55,22 @@ def fit_stationary(
 
 
 def fit_empirical(
-    images: Images, patch: int | Sequence[int], num_patches: int, seed: int, progress: bool
+    images: Images,
+    patch: int | Sequence[int],
+    num_patches: int,
+    seed: int,
+    bounds: Bounds,
+    progress: bool,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Mean patch ``(*patch, c)`` and the covariance matrix of the flattened patch."""
-    patch = per_axis(patch, _check_images(images), "patch")
+    dimensions, channels = _axes_and_channels(images)
+    patch = per_axis(patch, dimensions, "patch")
     each = -(-num_patches // len(images))
     generator = np.random.default_rng(seed)
     total, products = 0.0, 0.0
     bar = progress_bar(len(images), "images", progress, "fitting")
     for index in range(len(images)):
-        image = _checked_image(images, index, patch)
+        image = _checked_image(images, index, patch, channels, bounds)
         room = np.array(image.shape[:-1], np.int64) - np.array(patch) + 1
         views = np.lib.stride_tricks.sliding_window_view(image, (*patch, image.shape[-1]))
         rows = views[tuple(generator.integers(room[:, None], size=(len(patch), each)))]
@@ -101,19 +111,26 @@ def _autocorrelation(image: np.ndarray, patch: tuple[int, ...]) -> np.ndarray:
     return products
 
 
-def _check_images(images: Images) -> int:
+def _axes_and_channels(images: Images) -> tuple[int, int]:
     if len(images) == 0:
         raise ValueError("images: there are none; give at least one image to fit statistics on")
-    return np.ndim(images[0]) - 1
+    shape = np.shape(images[0])
+    if len(shape) < 2:
+        raise ValueError(f"images: number 0 of shape {shape} must be (*spatial, channels)")
+    return len(shape) - 1, shape[-1]
 
 
-def _checked_image(images: Images, index: int, patch: tuple[int, ...]) -> np.ndarray:
+def _checked_image(
+    images: Images, index: int, patch: tuple[int, ...], channels: int, bounds: Bounds
+) -> np.ndarray:
     image = np.asarray(images[index], np.float64)
-    if not np.isfinite(image).all() or image.min() < 0 or image.max() > 1:
+    if image.ndim != len(patch) + 1 or image.shape[-1] != channels:
         raise ValueError(
-            f"images: number {index} has values outside [0, 1] or NaN; divide 8-bit values by 255"
+            f"images: number {index} of shape {image.shape} differs from number 0, which has "
+            f"{len(patch)} spatial axes and {channels} channels; give images of one kind"
         )
-    if any(size < most for size, most in zip(image.shape, patch, strict=False)):
+    check_values(image, bounds, f"images: number {index}")
+    if any(size < most for size, most in zip(image.shape[:-1], patch, strict=True)):
         raise ValueError(
             f"images: number {index} of shape {image.shape} is smaller than the patch {patch}; "
             "leave it out or choose a smaller patch"

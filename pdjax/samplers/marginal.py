@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from pdjax._typing import Array, Float, Int, Key
+from pdjax.image import check_values
 from pdjax.windows import per_axis
 
 __all__ = ["Marginal"]
@@ -27,6 +28,8 @@ class Marginal:
         Other images, in [0, 1], of the size of the images to be explained.
     window : int or tuple of int
         Pixels of the window on each axis.
+    bounds : (float, float) or None
+        Range that values must lie in; None allows any finite ones, as activations have.
 
     Examples
     --------
@@ -40,15 +43,18 @@ class Marginal:
     constant = False
 
     def __init__(
-        self, images: Float[Array, "n *spatial c"] | np.ndarray, window: int | Sequence[int] = 10
+        self,
+        images: Float[Array, "n *spatial c"] | np.ndarray,
+        window: int | Sequence[int] = 10,
+        *,
+        bounds: tuple[float, float] | None = (0.0, 1.0),
     ) -> None:
         if np.ndim(images) < 3 or np.size(images) == 0:
             raise ValueError(
                 f"images of shape {np.shape(images)} must be a batch (n, *spatial, channels) of at "
                 "least one image"
             )
-        if not np.isfinite(images).all() or np.min(images) < 0 or np.max(images) > 1:
-            raise ValueError("images: values are NaN or outside [0, 1]; divide 8-bit ones by 255")
+        check_values(np.asarray(images), bounds, "images")
         self.images = jnp.asarray(images, jax.dtypes.canonicalize_dtype(np.float64))
         self.window = per_axis(window, np.ndim(images) - 2, "window")
 

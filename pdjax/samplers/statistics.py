@@ -17,7 +17,7 @@ from importlib import resources
 import numpy as np
 
 from pdjax._files import read_npz, write_npz
-from pdjax.samplers.fitting import Images, fit_empirical, fit_stationary
+from pdjax.samplers.fitting import Bounds, Images, fit_empirical, fit_stationary
 from pdjax.windows import per_axis
 
 __all__ = ["PatchStatistics"]
@@ -108,7 +108,12 @@ class PatchStatistics:
 
     @classmethod
     def fit(
-        cls, images: Images, *, max_patch: int | Sequence[int] = 48, progress: bool = False
+        cls,
+        images: Images,
+        *,
+        max_patch: int | Sequence[int] = 48,
+        bounds: Bounds = (0.0, 1.0),
+        progress: bool = False,
     ) -> PatchStatistics:
         """Fit a stationary mean colour and autocovariance.
 
@@ -118,6 +123,8 @@ class PatchStatistics:
             Values in [0, 1]; sizes may differ, each at least ``max_patch``. Read twice.
         max_patch : int or tuple of int
             Side of the largest patch to describe.
+        bounds : (float, float) or None
+            Range that values must lie in; None allows any finite ones, as activations have.
         progress : bool
             Whether to show a progress bar.
 
@@ -131,7 +138,7 @@ class PatchStatistics:
         about ``1 - (pi |h| / size) ** 2 / 2``: 1 part in 10,000 at neighbouring pixels of an
         image of 224. Sums are made by fast Fourier transform in float64.
         """
-        mean, covariance = fit_stationary(images, max_patch, progress)
+        mean, covariance = fit_stationary(images, max_patch, bounds, progress)
         return cls(mean, covariance, len(images))
 
     @classmethod
@@ -142,6 +149,7 @@ class PatchStatistics:
         *,
         num_patches: int = 50_000,
         seed: int = 0,
+        bounds: Bounds = (0.0, 1.0),
         progress: bool = False,
     ) -> PatchStatistics:
         """Fit the plain empirical mean and covariance of patches of one size.
@@ -156,6 +164,8 @@ class PatchStatistics:
             How many patches to take, equally many from each image, at random places.
         seed : int
             Seed of these places.
+        bounds : (float, float) or None
+            Range that values must lie in; None allows any finite ones, as activations have.
         progress : bool
             Whether to show a progress bar.
 
@@ -164,7 +174,7 @@ class PatchStatistics:
         ValueError
             If there are fewer patches than numbers in one, so that the covariance is singular.
         """
-        mean, covariance = fit_empirical(images, patch, num_patches, seed, progress)
+        mean, covariance = fit_empirical(images, patch, num_patches, seed, bounds, progress)
         return cls(mean, covariance, len(images))
 
     @classmethod
@@ -211,8 +221,10 @@ def _problem(arrays: dict[str, np.ndarray]) -> str | None:
     mean, covariance = arrays["mean"], arrays["covariance"]
     if any(a.dtype.kind not in "fiu" for a in arrays.values()) or arrays["num_images"].ndim:
         return "its arrays are not plain numbers"
-    if not (np.isfinite(mean).all() and np.isfinite(covariance).all()):
+    if not all(np.isfinite(a).all() for a in arrays.values()):
         return "it has NaN or infinite values"
+    if mean.size == 0:
+        return "it is of no pixels"
     if mean.ndim == 1 and covariance.ndim >= 3:
         lags, channels = covariance.shape[:-2], covariance.shape[-2:]
         fits = channels == mean.shape * 2 and all(lag % 2 for lag in lags)

@@ -1,0 +1,102 @@
+"""The benchmarks run at toy size, and print the rows that their tables promise."""
+
+from __future__ import annotations
+
+import importlib
+import math
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+BENCHMARKS = Path(__file__).resolve().parents[1] / "benchmarks"
+OWN_MODULES = ("measure", "workload", "throughput", "accuracy")
+
+
+@pytest.fixture
+def load(monkeypatch):
+    """Import a benchmark as the script that it is, and forget it afterwards."""
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    yield importlib.import_module
+    for name in OWN_MODULES:
+        sys.modules.pop(name, None)
+
+
+def tables(text: str) -> list[dict[str, list[str]]]:
+    """Read Markdown tables as rows of cells by the first cell, the header included."""
+    found = []
+    for block in text.strip().split("\n\n"):
+        lines = [line for line in block.splitlines() if line.startswith("|")]
+        del lines[1]  # the rule under the header
+        rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+        assert len({len(line) for line in lines}) == 1, "columns are not aligned"
+        found.append({row[0]: row[1:] for row in rows})
+    return found
+
+
+def test_throughput(load, capsys):
+    load("throughput").main(toy=True)
+    settings, once, timings = tables(capsys.readouterr().out)
+    assert {"network", "windows", "images", "jax", "numpy", "python", "platform", "device"} <= set(
+        settings
+    )
+    assert settings["images"] == ["72"]
+    assert all(0 <= float(once[name][0]) < math.inf for name in set(once) - {"once"})
+    assert float(once["compiling the bare forward pass"][0]) > 0
+    header = timings.pop("per image")
+    measured = [name for name, row in timings.items() if row[header.index("from")]]
+    assert measured == [
+        "explain", "bare forward pass",
+        "- sampling", "- pasting", "- reduction", "- relevance maps",
+    ]  # fmt: skip
+    for name in measured:
+        row = dict(zip(header, timings[name], strict=True))
+        least, middle, most, rate = (float(row[key]) for key in ("from", "ms", "to", "images/s"))
+        assert 0 < least <= middle <= most < math.inf
+        assert 0 < rate < math.inf
+    share = {name: float(row[-1].rstrip(" %")) for name, row in timings.items()}
+    assert share["explain"] == 100
+    outside = share["outside the network"]
+    assert outside == pytest.approx(100 - share["bare forward pass"], abs=0.11)
+    parts = [value for name, value in share.items() if name.startswith("- ")]
+    assert outside == pytest.approx(sum(parts), abs=0.4)
+
+
+@pytest.mark.parametrize(
+    ("spatial", "window", "passes", "expected"),
+    [
+        ((12, 12), 4, 72, (4, 8)),
+        ((224, 224), 10, 640, (10, 2)),
+        ((224, 224), 10, 462_250, (1, 10)),
+    ],
+)
+def test_plan_comes_near_the_passes_asked_for(load, spatial, window, passes, expected):
+    assert load("workload").plan(spatial, window, passes) == expected
+
+
+def test_accuracy(load, capsys):
+    load("accuracy").main(toy=True, progress=False)
+    settings, accuracy = tables(capsys.readouterr().out)
+    assert settings["images"] == ["4"]
+    assert {name: float(row[0]) for name, row in accuracy.items() if name != "accuracy"} == {
+        "top-1": 50.0,
+        "top-5": 75.0,
+    }
+
+
+def test_accuracy_counts_neither_ties_nor_nan_as_right(load, tmp_path, capsys, monkeypatch):
+    module = load("accuracy")
+    folder, synsets = module._toy_images(tmp_path)
+    for value in (0.5, np.nan):
+        monkeypatch.setattr(module, "_scores", lambda net, photos, n, v=value: np.full((4, 6), v))
+        module._report(module._toy_network(), folder, synsets, 4, None, False)
+        assert tables(capsys.readouterr().out)[1]["top-5"] == ["0.0", "0.0"]
+
+
+def test_accuracy_names_a_file_without_a_class(load, tmp_path):
+    module = load("accuracy")
+    folder, synsets = module._toy_images(tmp_path)
+    synsets.write_text("n0 red\n", "utf-8")
+    with pytest.raises(ValueError, match=r"images: 'n1'"):
+        module._report(module._toy_network(), folder, synsets, 4, None, False)

@@ -1,0 +1,190 @@
+"""Photographs of every kind into pixel space, and files that are none."""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from pdjax import ImageFolder, load_image
+
+RED, GREY = (200, 40, 20), 90
+
+
+def saved(path: Path, image: Image.Image, **options) -> Path:
+    image.save(path, **options)
+    return path
+
+
+def expect(path: Path, value, atol: float = 1e-7) -> None:
+    image = load_image(path)
+    assert image.dtype == np.float32
+    assert image.shape == (4, 6, 3)
+    np.testing.assert_allclose(image, np.broadcast_to(np.divide(value, 255), (4, 6, 3)), atol=atol)
+
+
+@pytest.mark.parametrize(
+    ("mode", "color", "value"),
+    [
+        ("RGB", RED, RED),
+        ("L", GREY, GREY),
+        ("1", 1, 255),
+        ("RGBA", (*RED, 255), RED),
+        ("RGBA", (*RED, 0), 255),
+        ("RGBA", (200, 40, 20, 51), (244, 212, 208)),  # a fifth of the colour, the rest white
+        ("LA", (GREY, 0), 255),
+        ("I;16", 257 * GREY, GREY),
+        ("I;16", 65535, 255),
+        ("I;16", 100, 0),
+    ],
+    ids=str,
+)
+def test_every_mode_becomes_rgb(tmp_path: Path, mode, color, value) -> None:
+    # Pillow rounds when it blends colours, at most one step of 255.
+    atol = 0.0041 if mode in ("RGBA", "LA") else 1e-7
+    expect(saved(tmp_path / "a.png", Image.new(mode, (6, 4), color)), value, atol)
+
+
+def test_palette_with_and_without_transparency(tmp_path: Path) -> None:
+    image = Image.new("P", (6, 4), 1)
+    image.putpalette([0, 0, 0, *RED])
+    expect(saved(tmp_path / "a.png", image), RED)
+    expect(saved(tmp_path / "b.gif", image), RED)
+    expect(saved(tmp_path / "c.png", image, transparency=1), 255)
+
+
+def test_cmyk_and_32_bit_integers_and_floats(tmp_path: Path) -> None:
+    cmyk = Image.new("CMYK", (6, 4), (0, 255, 255, 0))
+    expect(saved(tmp_path / "a.tif", cmyk), (255, 0, 0))
+    expect(saved(tmp_path / "b.tif", Image.new("I", (6, 4), 257 * GREY)), GREY)
+    expect(saved(tmp_path / "c.tif", Image.new("I", (6, 4), GREY)), GREY)
+    expect(saved(tmp_path / "d.tif", Image.new("F", (6, 4), float(GREY))), GREY)
+
+
+@pytest.mark.parametrize(("orientation", "turns"), [(1, 0), (3, 2), (6, 3), (8, 1)])
+def test_the_orientation_mark_of_a_camera_is_applied(tmp_path, orientation, turns) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (4, 6, 3), np.uint8)
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    path = saved(tmp_path / "a.png", Image.fromarray(pixels), exif=exif)
+    np.testing.assert_allclose(load_image(path), np.rot90(pixels, turns) / 255, atol=1e-7)
+
+
+@pytest.mark.parametrize(("size", "shape"), [(4, (4, 4)), ((4, 4), (4, 4)), ((4, 2), (4, 2))])
+def test_the_middle_is_cut_out(tmp_path: Path, size, shape) -> None:
+    pixels = np.zeros((4, 12, 3), np.uint8)
+    pixels[:, 4:8] = 255
+    wide = saved(tmp_path / "wide.png", Image.fromarray(pixels))
+    image = load_image(wide, size)
+    assert image.shape == (*shape, 3)
+    assert image.min() == 1
+    if size == 4:
+        tall = saved(tmp_path / "tall.png", Image.fromarray(pixels.swapaxes(0, 1)))
+        assert load_image(tall, 4).min() == 1
+
+
+def test_scaling_is_antialiased_and_keeps_the_shape_of_things(tmp_path: Path) -> None:
+    board = np.uint8(np.indices((40, 80)).sum(0) % 2 * 255)
+    image = load_image(saved(tmp_path / "a.png", Image.fromarray(board)), (10, 20))
+    np.testing.assert_allclose(image[2:-2, 2:-2], 0.5, atol=0.02)
+    ramp = np.linspace(0, 255, 80).astype(np.uint8)[None].repeat(40, 0)
+    small = load_image(saved(tmp_path / "b.png", Image.fromarray(ramp)), 10)
+    # The middle square of a ramp over twice its width runs from a quarter to three quarters.
+    assert small[5, 0, 0] == pytest.approx(0.25 + 0.025, abs=0.02)
+    assert small[5, -1, 0] == pytest.approx(0.75 - 0.025, abs=0.02)
+
+
+def test_a_small_image_is_enlarged_with_a_warning(tmp_path: Path) -> None:
+    path = saved(tmp_path / "dot.png", Image.new("RGB", (1, 1), RED))
+    assert load_image(path).shape == (1, 1, 3)
+    with pytest.warns(UserWarning, match=r"1 by 1 pixels is smaller than 7 by 5 and is enlarged"):
+        image = load_image(path, (5, 7))
+    np.testing.assert_allclose(image, np.broadcast_to(np.divide(RED, 255), (5, 7, 3)), atol=1e-6)
+
+
+def png_header(width: int, height: int) -> bytes:
+    """A PNG of a hundred bytes that declares a size."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        body = kind + data
+        return struct.pack(">I", len(data)) + body + struct.pack(">I", zlib.crc32(body))
+
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    body = chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(bytes(100))) + chunk(b"IEND", b"")
+    return b"\x89PNG\r\n\x1a\n" + body
+
+
+def photograph(folder: Path) -> bytes:
+    pixels = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
+    return saved(folder / "whole.jpg", Image.fromarray(pixels)).read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("contents", "words"),
+    [
+        (b"", r"is empty; fetch or make it again"),
+        (b"dear diary", r"is not a readable image \(its format is unknown\)"),
+        (lambda folder: photograph(folder)[:900], r"is not a readable image \(.*truncated"),
+        (lambda folder: photograph(folder)[:2], r"is not a readable image"),
+        (png_header(6, 4)[:-30], r"is not a readable image"),
+        (png_header(50_000, 50_000), r"is too large to read safely .*scale it down"),
+        (png_header(12_000, 10_000), r"has 12000 by 10000 pixels, more than 100,000,000"),
+    ],
+    ids=["empty", "text", "truncated", "beginning", "png", "bomb", "large"],
+)
+def test_files_that_are_no_image_are_refused_in_a_sentence(tmp_path, contents, words) -> None:
+    path = tmp_path / "bad.png"
+    path.write_bytes(contents(tmp_path) if callable(contents) else contents)
+    with pytest.raises(ValueError, match=rf"^image: '.*bad.png' {words}") as caught:
+        load_image(path)
+    assert "\n" not in str(caught.value)
+
+
+def test_missing_files_and_folders_are_named(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match=r"image: there is no file '.*none.png'"):
+        load_image(tmp_path / "none.png")
+    with pytest.raises(ValueError, match=r"is not a file; give the path of one"):
+        load_image(tmp_path)
+
+
+@pytest.mark.filterwarnings("ignore:.*is enlarged")
+def test_a_sliver_is_not_enlarged_to_gigabytes(tmp_path: Path) -> None:
+    path = saved(tmp_path / "sliver.png", Image.new("L", (60_000, 1)))
+    with pytest.raises(ValueError, match=r"60000 by 1 pixels is too narrow .*crop it first"):
+        load_image(path, 224)
+
+
+@pytest.mark.parametrize("size", [0, (3, -1), (3, 3, 3)], ids=str)
+def test_sizes_are_checked(tmp_path: Path, size) -> None:
+    path = saved(tmp_path / "a.png", Image.new("RGB", (6, 4)))
+    with pytest.raises(ValueError, match=r"size=.* (must be at least 1|has 3 entries)"):
+        load_image(path, size)
+
+
+def test_a_folder_is_read_in_the_order_of_names(tmp_path: Path) -> None:
+    for name, level in [("b.png", 20), ("a.PNG", 10), ("c.jpg", 30), ("notes.txt", None)]:
+        if level is None:
+            (tmp_path / name).write_text("no image")
+        else:
+            Image.new("L", (6, 4), level).save(tmp_path / name)
+    folder = ImageFolder(tmp_path, (2, 3))
+    assert len(folder) == 3
+    levels = [float(folder[index].mean()) * 255 for index in range(3)]
+    assert levels == pytest.approx([10, 20, 30], abs=0.5)
+    assert folder[0].shape == (2, 3, 3)
+    assert len(ImageFolder(tmp_path, limit=2)) == 2
+    assert len(list(folder)) == 3
+
+
+def test_folders_without_images_are_named(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match=r"images: there is no folder '.*none'"):
+        ImageFolder(tmp_path / "none")
+    with pytest.raises(ValueError, match=r"images: the folder '.*' has no image files \(.bmp"):
+        ImageFolder(tmp_path)
+    (tmp_path / "bad.png").write_text("no image")
+    with pytest.raises(ValueError, match=r"bad.png' is not a readable image"):
+        ImageFolder(tmp_path)[0]

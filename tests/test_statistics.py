@@ -1,0 +1,166 @@
+"""Statistics of patches: what is fitted, and what is assembled."""
+
+from __future__ import annotations
+
+import functools
+import itertools
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import pdjax
+from pdjax import PatchStatistics
+
+COLOR = np.array([[1.0, 0.6], [0.6, 0.8]])
+
+
+@functools.cache
+def field(seed: int, size: int = 96) -> np.ndarray:
+    """White noise averaged over 2 by 3 pixels: its autocovariance is a product of triangles."""
+    noise = np.random.default_rng(seed).standard_normal((size + 1, size + 2, 2))
+    noise = noise @ np.linalg.cholesky(COLOR).T
+    mean = sum(noise[i : i + size, j : j + size] for i in range(2) for j in range(3)) / 6
+    return 0.5 + 0.1 * mean
+
+
+def exact_autocovariance(lag: tuple[int, int]) -> np.ndarray:
+    shares = [max(0, width - abs(h)) / width for width, h in zip((2, 3), lag, strict=True)]
+    return 0.01 / 6 * shares[0] * shares[1] * COLOR
+
+
+@functools.cache
+def fitted() -> PatchStatistics:
+    return PatchStatistics.fit([field(seed) for seed in range(20)], max_patch=6)
+
+
+def test_stationary_fit_recovers_a_known_autocovariance() -> None:
+    statistics = fitted()
+    assert statistics.stationary
+    assert (statistics.channels, statistics.dimensions, statistics.num_images) == (2, 2, 20)
+    assert statistics.max_patch == (6, 6)
+    variance = 0.01 / 6
+    # 20 images of 96 by 96 pixels, tapered (which leaves 4 / 9 of the pixels' weight), hold about
+    # 82,000 pixels and, averaged over 6 of them, 14,000 independent ones: an entry has a standard
+    # error of variance * sqrt(2 / 14,000) = 1.2 %, the mean one of sqrt(variance / 30,000).
+    np.testing.assert_allclose(statistics.mean, 0.5, atol=5 * np.sqrt(variance / 30_000))
+    for lag in itertools.product(range(-5, 6), repeat=2):
+        found = statistics.covariance[5 + lag[0], 5 + lag[1]]
+        np.testing.assert_allclose(found, exact_autocovariance(lag), atol=0.05 * variance)
+
+
+def test_offsets_have_the_documented_direction() -> None:
+    """Channel 1 is channel 0 moved by two pixels: the covariance peaks at that offset."""
+    noise = np.clip(0.5 + 0.1 * np.random.default_rng(0).standard_normal((60, 64)), 0, 1)
+    image = np.stack([noise[:, 2:], noise[:, :-2]], -1)  # x_1 at i + (0, 2) is x_0 at i
+    covariance = PatchStatistics.fit([image], max_patch=4).covariance
+    peak = np.unravel_index(covariance[..., 0, 1].argmax(), (7, 7))
+    assert tuple(int(p) - 3 for p in peak) == (0, 2)
+
+
+@pytest.mark.parametrize("patch", [1, 2, (1, 6), (4, 3), 6])
+def test_patch_covariance_is_assembled_symmetric_and_positive(patch) -> None:
+    statistics = fitted()
+    mean, covariance = statistics.gaussian(patch)
+    sizes = (patch, patch) if isinstance(patch, int) else patch
+    assert mean.shape == (*sizes, 2)
+    assert mean.dtype == covariance.dtype == np.float64
+    np.testing.assert_array_equal(mean, np.broadcast_to(statistics.mean, mean.shape))
+    entries = list(itertools.product(*map(range, (*sizes, 2))))
+    for a, b in itertools.product(range(len(entries)), repeat=2):
+        (*i, c), (*j, d) = entries[a], entries[b]
+        lag = tuple(5 + y - x for x, y in zip(i, j, strict=True))
+        assert covariance[a, b] == statistics.covariance[(*lag, c, d)]
+    np.testing.assert_allclose(covariance, covariance.T, atol=1e-15)
+    assert np.linalg.eigvalsh(covariance).min() > 0
+
+
+@pytest.mark.parametrize("shape", [(30,), (14, 17), (9, 8, 10)])
+def test_fits_are_positive_in_any_number_of_dimensions(shape) -> None:
+    images = [np.random.default_rng(s).random((*shape, 1)).round() for s in range(2)]
+    statistics = PatchStatistics.fit(images, max_patch=5)
+    assert statistics.dimensions == len(shape)
+    assert np.linalg.eigvalsh(statistics.gaussian(5)[1]).min() > 0
+
+
+def test_empirical_fit_is_the_covariance_of_patches() -> None:
+    # In images as small as the patch every patch is the image, so that np.cov sees the same.
+    images = np.random.default_rng(0).random((40, 3, 2, 2))
+    statistics = PatchStatistics.fit_patches(images, (3, 2), num_patches=40)
+    assert not statistics.stationary
+    assert (statistics.max_patch, statistics.channels) == ((3, 2), 2)
+    mean, covariance = statistics.gaussian((3, 2))
+    np.testing.assert_allclose(mean, images.mean(0), atol=1e-12)
+    np.testing.assert_allclose(covariance, np.cov(images.reshape(40, -1).T), atol=1e-12)
+
+
+def test_patches_come_from_everywhere_and_the_middle_of_them_is_a_patch() -> None:
+    ramp = np.linspace(0, 1, 50)[:, None, None] * np.ones((50, 8, 1))
+    statistics = PatchStatistics.fit_patches([ramp, 1 - ramp], (5, 5), num_patches=4000)
+    mean, covariance = statistics.gaussian((5, 5))
+    np.testing.assert_allclose(mean, 0.5, atol=0.03)
+    assert covariance[0, 0] == pytest.approx(1 / 12, rel=0.2)
+    inner, block = statistics.gaussian((3, 1))
+    rows = np.arange(25).reshape(5, 5)[1:4, 2]
+    np.testing.assert_array_equal(inner, statistics.mean[1:4, 2:3])
+    np.testing.assert_array_equal(block, covariance[np.ix_(rows, rows)])
+
+
+@pytest.mark.parametrize("kind", ["stationary", "empirical"])
+def test_saving_and_loading_keeps_every_bit(tmp_path: Path, kind: str) -> None:
+    images = np.random.default_rng(0).random((40, 6, 6, 2))
+    statistics = fitted() if kind == "stationary" else PatchStatistics.fit_patches(images, 2)
+    path = tmp_path / "statistics.npz"
+    statistics.save(path)
+    again = PatchStatistics.load(path)
+    for name in ("mean", "covariance"):
+        one, two = getattr(statistics, name), getattr(again, name)
+        assert one.dtype == two.dtype
+        assert one.tobytes() == two.tobytes()
+    assert again.num_images == statistics.num_images
+
+
+def test_natural_images_come_with_the_package() -> None:
+    path = Path(pdjax.__file__).parent / "data" / "natural_images.npz"
+    assert path.stat().st_size < 1_000_000
+    with np.load(path, allow_pickle=False) as arrays:
+        assert {arrays[name].dtype.kind for name in arrays.files} <= set("fiu")
+    statistics = PatchStatistics.natural_images()
+    assert statistics.max_patch == (48, 48)
+    mean, covariance = statistics.gaussian(14)
+    assert np.linalg.eigvalsh(covariance).min() > 0
+    assert mean.min() > 0.3
+    assert mean.max() < 0.6
+    deviation = np.sqrt(np.diag(covariance))
+    assert 0.2 < deviation.min() <= deviation.max() < 0.35
+    neighbours = covariance[0, 3] / covariance[0, 0]  # red, one pixel further along the row
+    assert 0.9 < neighbours < 1
+
+
+BAD = [
+    (lambda: PatchStatistics.fit([], max_patch=3), r"images: there are none"),
+    (lambda: PatchStatistics.fit([np.full((4, 4, 1), 2.0)], max_patch=3), r"number 0 has values"),
+    (lambda: PatchStatistics.fit([np.full((4, 4, 1), np.nan)], max_patch=3), r"NaN or infinite"),
+    (lambda: PatchStatistics.fit([np.ones((4, 2, 1))], max_patch=3), r"number 0 .* smaller than"),
+    (
+        lambda: PatchStatistics.fit([np.ones((4, 4, 1)), np.ones((4, 4, 3))], max_patch=3),
+        r"number 1 of shape \(4, 4, 3\)",
+    ),
+    (
+        lambda: PatchStatistics.fit([np.ones((4, 4, 1)), np.ones((4, 4))], max_patch=3),
+        r"number 1 of shape \(4, 4\)",
+    ),
+    (lambda: PatchStatistics.fit([np.ones((4, 4, 1))], max_patch=0), r"max_patch=0 must be"),
+    (
+        lambda: PatchStatistics.fit_patches([np.ones((8, 8, 1))], 3, num_patches=9),
+        r"num_patches=9 is too few for patches of 9 numbers",
+    ),
+    (lambda: fitted().gaussian(7), r"\(7, 7\) pixels is needed .* at most \(6, 6\)"),
+    (lambda: fitted().gaussian((2, 2, 2)), r"patch=\(2, 2, 2\) has 3 entries for 2"),
+]
+
+
+@pytest.mark.parametrize(("make", "words"), BAD, ids=[words for _, words in BAD])
+def test_bad_inputs_are_named(untyped, make, words) -> None:
+    with pytest.raises(ValueError, match=words):
+        make()
