@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from tqdm.auto import tqdm
+import warnings
+
+with warnings.catch_warnings():
+    # Without notebook widgets the bar is drawn as text, which is as good.
+    warnings.simplefilter("ignore")
+    from tqdm.auto import tqdm
 
 __all__ = ["progress_bar"]
 

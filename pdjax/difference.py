@@ -123,7 +123,9 @@ def prediction_difference(
         rng_key=rng_key, num_samples=num_samples, stride=stride, batch_size=batch_size,
     )  # fmt: skip
     grid = WindowGrid(image.shape[:-1], sampler.window, stride)
-    return relevance_maps(observe(inputs, image[None]), moments, grid, num_samples, rule)
+    return relevance_maps(
+        observe(inputs, image[None]), moments, grid=grid, num_samples=num_samples, rule=rule
+    )
 
 
 def check_samples(sampler: Sampler, image_shape: tuple[int, ...], num_samples: int) -> None:

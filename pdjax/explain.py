@@ -144,7 +144,9 @@ def explain(
     })  # fmt: skip
     chunk = devices * windows_per_chunk(batch_size, num_samples)
     moments = run_windows(run, task.reference, grid, chunk, num_samples, keeper, progress)
-    maps = relevance_maps(task.reference, moments, grid, num_samples, task.observe.rule)
+    maps = relevance_maps(
+        task.reference, moments, grid=grid, num_samples=num_samples, rule=task.observe.rule
+    )
     settings = {
         "model": net.name, "sampler": _in_words(sampler), "window": grid.window,
         "stride": grid.stride, "num_samples": num_samples, "start": start,

@@ -40,10 +40,10 @@ class FromLayer:
     def __call__(
         self,
         params: tuple[Params, Float[Array, "*spatial c"]],
-        images: Float[Array, "n *hidden c"],
+        images: Float[Array, "n *hidden k"],
         capture: tuple[str, ...],
     ) -> dict[str, jax.Array]:
-        """Return the layers in ``capture`` for activations ``(n, *hidden, c)`` of ``start``.
+        """Return the layers in ``capture`` for activations ``(n, *hidden, k)`` of ``start``.
 
         Raises
         ------

@@ -9,6 +9,7 @@ image to these numbers is what bounds memory.
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -133,6 +134,7 @@ class Maps(NamedTuple):
     layer_standard_error: dict[str, jax.Array]
 
 
+@functools.partial(jax.jit, static_argnames=("grid", "num_samples", "rule"))
 def relevance_maps(
     reference: Mapping[str, Any], moments: Moments, grid: WindowGrid, num_samples: int, rule: Rule
 ) -> Maps:

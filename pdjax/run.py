@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from pdjax._progress import progress_bar
@@ -26,7 +27,7 @@ def run_windows(
     checkpoint: Checkpoint,
     progress: bool,
 ) -> Moments:
-    """Moments of all windows of the grid, as NumPy arrays ``(windows, units)``.
+    """Moments of all windows of the grid, arrays ``(windows, units)``.
 
     Every chunk has the same number of windows (the last one repeats its last window), so that
     there is one compilation whatever the size of the grid. ``reference`` is what the engine's
@@ -53,7 +54,7 @@ def run_windows(
     finally:
         checkpoint.save(parts, done, now=True)
         bar.close()
-    return jax.tree.map(lambda *arrays: np.concatenate(arrays), *parts)
+    return jax.tree.map(lambda *arrays: jnp.asarray(np.concatenate(arrays)), *parts)
 
 
 def check_finite(outputs: Mapping[str, Any], where: str) -> None:

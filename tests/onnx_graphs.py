@@ -13,9 +13,14 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
-import onnx
-import onnxruntime
-from onnx import TensorProto, helper, numpy_helper
+import pytest
+
+onnx = pytest.importorskip("onnx", reason="onnx, which ships the graphs, is not installed")
+onnxruntime = pytest.importorskip(
+    "onnxruntime", reason="onnxruntime, which runs the graphs, is not installed"
+)
+TensorProto, helper, numpy_helper = onnx.TensorProto, onnx.helper, onnx.numpy_helper
+Model, Node = onnx.ModelProto, onnx.NodeProto
 
 LIGHT = Path(onnx.__file__).parent / "backend/test/data/light"
 IMAGE = "data_0"
@@ -24,13 +29,13 @@ POOLING = ("MaxPool", "AveragePool")
 UNWEIGHTED = (*POOLING, "LRN", "Concat", "Softmax")
 
 
-def zoo_model(name: str, image_size: int, without: tuple[str, ...] = ()) -> onnx.ModelProto:
+def zoo_model(name: str, image_size: int, without: tuple[str, ...] = ()) -> Model:
     """Load ``light_<name>.onnx`` for images of another size, without some convolutions."""
     model = onnx.load(LIGHT / f"light_{name}.onnx")
     graph = model.graph
-    constants = {entry.name: numpy_helper.to_array(entry) for entry in graph.initializer}
+    constants = initializers(model)
     weights = {name: array.shape for name, array in constants.items() if _is_weight(name)}
-    nodes: list[onnx.NodeProto] = []
+    nodes: list[Node] = []
     for node in graph.node:
         if node.op_type == "ConstantOfShape":
             weights[node.output[0]] = tuple(constants[node.input[0]].tolist())
@@ -68,7 +73,12 @@ def zoo_model(name: str, image_size: int, without: tuple[str, ...] = ()) -> onnx
     return model
 
 
-def weight_shapes(model: onnx.ModelProto) -> dict[str, tuple[int, ...]]:
+def initializers(model: Model) -> dict[str, np.ndarray]:
+    """Return the tensors that are in the model: without weights, the shapes to be brought to."""
+    return {entry.name: numpy_helper.to_array(entry) for entry in model.graph.initializer}
+
+
+def weight_shapes(model: Model) -> dict[str, tuple[int, ...]]:
     """Return the shapes of all weights by the zoo's names, ``<layer>_w_0`` and ``<layer>_b_0``."""
     return {
         entry.name: tuple(side.dim_value for side in entry.type.tensor_type.shape.dim)
@@ -77,9 +87,9 @@ def weight_shapes(model: onnx.ModelProto) -> dict[str, tuple[int, ...]]:
     }
 
 
-def with_initializers(model: onnx.ModelProto, weights: Mapping[str, np.ndarray]) -> onnx.ModelProto:
-    """Return the model with its weights inside: kernels as raw bytes, biases as numbers."""
-    filled = onnx.ModelProto()
+def save(model: Model, weights: Mapping[str, np.ndarray], path: Path) -> None:
+    """Write the model with its weights inside: kernels as raw bytes, biases as numbers."""
+    filled = Model()
     filled.CopyFrom(model)
     inputs = [entry for entry in model.graph.input if entry.name not in weights]
     del filled.graph.input[:]
@@ -90,11 +100,12 @@ def with_initializers(model: onnx.ModelProto, weights: Mapping[str, np.ndarray])
         else:
             tensor = helper.make_tensor(name, TensorProto.FLOAT, array.shape, array.tolist())
         filled.graph.initializer.append(tensor)
-    return filled
+    onnx.checker.check_model(filled)
+    onnx.save(filled, path)
 
 
 def run(
-    model: onnx.ModelProto, inputs: Mapping[str, np.ndarray], unweighted: list[str]
+    model: Model, inputs: Mapping[str, np.ndarray], unweighted: list[str]
 ) -> dict[str, np.ndarray]:
     """Run a model and return its activations, channels last, in the order of the graph.
 
@@ -103,7 +114,7 @@ def run(
     """
     tensors = _activations(model, unweighted)
     outputs = [helper.make_empty_tensor_value_info(name) for name in tensors.values()]
-    exposed = onnx.ModelProto()
+    exposed = Model()
     exposed.CopyFrom(model)
     del exposed.graph.output[:]
     exposed.graph.output.extend(outputs)
@@ -117,7 +128,7 @@ def run(
     return {layer: np.moveaxis(array, 1, -1) for layer, array in zip(tensors, arrays, strict=True)}
 
 
-def _activations(model: onnx.ModelProto, unweighted: list[str]) -> dict[str, str]:
+def _activations(model: Model, unweighted: list[str]) -> dict[str, str]:
     """Find the tensor that holds each layer's activation."""
     nodes = model.graph.node
     rectified = {node.input[0]: node.output[0] for node in nodes if node.op_type == "Relu"}
@@ -131,7 +142,7 @@ def _activations(model: onnx.ModelProto, unweighted: list[str]) -> dict[str, str
     return {names[output]: output for output in in_order}
 
 
-def _without(nodes: list[onnx.NodeProto], layer: str) -> list[onnx.NodeProto]:
+def _without(nodes: list[Node], layer: str) -> list[Node]:
     """Remove a convolution and its ReLU and join what was before to what was after."""
     (index,) = (i for i, node in enumerate(nodes) if layer + KERNEL in node.input)
     convolution, relu = nodes[index : index + 2]
@@ -144,7 +155,7 @@ def _without(nodes: list[onnx.NodeProto], layer: str) -> list[onnx.NodeProto]:
     return kept
 
 
-def _round_up(node: onnx.NodeProto) -> None:
+def _round_up(node: Node) -> None:
     for attribute in node.attribute:
         if attribute.name == "pads":
             attribute.ints[2:] = attribute.ints[:2]

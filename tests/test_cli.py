@@ -1,4 +1,4 @@
-"""The command line as a person meets it: files written, words printed, one sentence for bad input."""
+"""The command line as a person meets it: files, words, and one sentence for bad input."""
 
 from __future__ import annotations
 

@@ -104,7 +104,7 @@ def reference_maps():
         return difference(WEIGHTS, IMAGE, gaussian(), rng_key=KEY)
 
 
-@pytest.mark.parametrize("batch_size", [1, 4, 7, 10_000])
+@pytest.mark.parametrize("batch_size", [1, 7, 10_000])
 def test_the_result_does_not_depend_on_the_batch_size_or_on_jit(batch_size) -> None:
     compiled = jax.jit(functools.partial(difference, batch_size=batch_size))
     close(compiled(WEIGHTS, IMAGE, gaussian(), rng_key=KEY), reference_maps())
@@ -151,7 +151,7 @@ def test_explain_gives_the_same_as_the_pure_function(options) -> None:
         close(getattr(explanation, kind), getattr(reference_maps(), kind))
 
 
-@pytest.mark.parametrize(("stride", "batch_size"), [(1, 6), (3, 6), (1, 5000), (1, 4)])
+@pytest.mark.parametrize(("stride", "batch_size"), [(1, 6), (3, 6), (1, 4)])
 def test_a_network_is_traced_twice_for_the_image_and_for_the_windows(stride, batch_size) -> None:
     traces = []
 

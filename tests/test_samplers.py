@@ -14,6 +14,12 @@ from gaussian_reference import closed_form, smooth, statistics
 from pdjax import Blur, ConditionalGaussian, Constant, ImageMean, Marginal, PatchStatistics
 from pdjax._typing import Sampler
 
+
+@functools.cache
+def unclipped(window, padding: int, color: str, jitter: float) -> ConditionalGaussian:
+    return ConditionalGaussian(statistics(2), window, padding, color, clip=None, jitter=jitter)
+
+
 draw = jax.jit(lambda sampler, *arguments: sampler.sample(*arguments), static_argnums=4)
 SIZES = {1: (14,), 2: (12, 13), 3: (9, 10, 9)}
 GAUSSIAN = functools.partial(ConditionalGaussian, jitter=1e-6)
@@ -33,6 +39,7 @@ CASES = [
     for name in SAMPLERS
     for dimensions, double in [(1, False), (2, False), (2, True), (3, False)]
     if dimensions < 3 or name not in ("joint", "independent", "constant")
+    if not double or name in ("joint", "independent", "marginal", "grey", "blur")
 ]
 
 
@@ -74,21 +81,22 @@ def test_contract(name: str, dimensions: int, double: bool) -> None:
         assert sample._cache_size() == 1
 
 
-@pytest.mark.parametrize("origin", [(5, 6), (0, 6), (10, 11), (1, 10)], ids=str)
 @pytest.mark.parametrize("color", ["joint", "independent"])
-@pytest.mark.parametrize("padding", [2, 0])
+@pytest.mark.parametrize(
+    ("padding", "origin"), [(2, (5, 6)), (2, (0, 6)), (2, (10, 11)), (2, (1, 10)), (0, (5, 11))]
+)
 def test_conditional_gaussian_has_the_mean_and_covariance_of_the_closed_form(
     origin, color, padding
 ) -> None:
     image = smooth(12, 13, 3).astype(np.float32)
-    sampler = ConditionalGaussian(statistics(2), 2, padding, color, clip=None, jitter=1e-6)
+    sampler = unclipped(2, padding, color, 1e-6)
     count = 20_000
     samples = draw(sampler, jax.random.key(3), jnp.array(image), jnp.array(origin), count)
     samples = np.asarray(samples, np.float64).reshape(count, -1)
     mean, covariance = closed_form(statistics(2), image, origin, (2, 2), padding, color, 1e-6)
     # The mean of n draws has the standard error sd / sqrt(n), an entry of their covariance that
     # of the Wishart distribution, sqrt((c_ii c_jj + c_ij^2) / n). Over the 12 + 78 numbers of
-    # these 16 cases the chance that a right sampler exceeds 5.5 of them is under 1e-4.
+    # these 10 cases the chance that a right sampler exceeds 5.5 of them is under 1e-4.
     variance = np.diag(covariance)
     error = np.abs(samples.mean(0) - mean) / np.sqrt(variance / count)
     assert error.max() < 5.5
@@ -101,7 +109,7 @@ def test_conditional_gaussian_has_the_mean_and_covariance_of_the_closed_form(
 @pytest.mark.parametrize("origin", [(5, 6), (0, 6), (9, 0), (9, 9), (1, 8)], ids=str)
 def test_gains_and_factors_are_exact(x64, color, origin) -> None:
     image, window = smooth(12, 13, 3), (3, 4)
-    sampler = ConditionalGaussian(statistics(2), window, 2, color, clip=None, jitter=0.0)
+    sampler = unclipped(window, 2, color, 0.0)
     mean, covariance = closed_form(statistics(2), image, origin, window, 2, color)
     at, size = jnp.array(origin), 36
     draws = draw(sampler, jax.random.key(0), jnp.array(image), at, 200).reshape(200, size)
