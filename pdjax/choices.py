@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import numpy as np
 
+from pdjax._progress import progress_bar
 from pdjax._typing import Sampler
 from pdjax.image import ImageFolder
+from pdjax.models.classifier import Classifier, check_layers
 from pdjax.samplers import (
     Blur,
     ConditionalGaussian,
@@ -16,9 +19,19 @@ from pdjax.samplers import (
     Marginal,
     PatchStatistics,
 )
+from pdjax.windows import per_axis
 
-__all__ = ["SAMPLERS", "make_sampler", "parse_classes", "parse_ints", "parse_window"]
+__all__ = [
+    "SAMPLERS",
+    "make_hidden_sampler",
+    "make_sampler",
+    "parse_classes",
+    "parse_ints",
+    "parse_window",
+]
 
+BATCH = 8
+MAX_NUMBERS = 8000
 SAMPLERS = ("conditional", "marginal", "grey", "mean", "blur")
 
 
@@ -53,6 +66,56 @@ def make_sampler(
     if name == "blur":
         return Blur(window)
     raise ValueError(f"sampler={name!r} is unknown; choose from {', '.join(SAMPLERS)}")
+
+
+def make_hidden_sampler(
+    net: Classifier,
+    start: str,
+    name: str,
+    window: tuple[int, ...] | int,
+    *,
+    padding: int,
+    color: str,
+    folder: Path | None,
+    num_samples: int,
+    progress: bool,
+) -> Sampler:
+    """Return the sampler called ``name`` for windows of the activation of layer ``start``."""
+    if name not in ("conditional", "marginal"):
+        raise ValueError(f"sampler={name!r} has no hidden form; choose conditional or marginal")
+    if folder is None:
+        raise ValueError("start needs other images to learn activations from; give --images FOLDER")
+    check_layers((start,), net.layers)
+    limit = num_samples if name == "marginal" else None
+    activations = _activations(net, start, ImageFolder(folder, net.image_size, limit), progress)
+    if name == "marginal":
+        return Marginal(activations, window, bounds=None)
+    patch = tuple(k + 2 * padding for k in per_axis(window, activations.ndim - 2, "window"))
+    numbers = math.prod(patch) * activations.shape[-1]
+    if numbers > MAX_NUMBERS:
+        raise ValueError(
+            f"window={window} with padding={padding} has {numbers} numbers in {start!r}, more than "
+            f"{MAX_NUMBERS}; choose a smaller window or padding, or --sampler marginal"
+        )
+    statistics = PatchStatistics.fit_patches(
+        activations, patch, num_patches=10 * numbers, bounds=None, progress=progress
+    )
+    # Many units are zero most of the time, so their covariance is all but singular.
+    return ConditionalGaussian(
+        statistics, window, padding, color, jitter=1e-3,
+        clip=(float(activations.min()), float(activations.max())), progress=progress,
+    )  # fmt: skip
+
+
+def _activations(net: Classifier, layer: str, images: ImageFolder, progress: bool) -> np.ndarray:
+    bar = progress_bar(len(images), "images", progress, layer)
+    parts = []
+    for first in range(0, len(images), BATCH):
+        batch = np.stack([images[i] for i in range(first, min(first + BATCH, len(images)))])
+        parts.append(np.asarray(net(batch, (layer,))[layer]))
+        bar.update(len(batch))
+    bar.close()
+    return np.concatenate(parts)
 
 
 def parse_classes(text: str) -> int | list[int | str]:

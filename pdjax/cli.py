@@ -12,7 +12,7 @@ import jax
 import typer
 
 import pdjax
-from pdjax.choices import make_sampler, parse_classes, parse_ints, parse_window
+from pdjax.choices import make_hidden_sampler, make_sampler, parse_classes, parse_ints, parse_window
 from pdjax.explain import count_passes
 from pdjax.models import ALIASES, NETWORKS
 from pdjax.outputs import Outputs
@@ -48,12 +48,19 @@ Layers = Annotated[
     str | None,
     typer.Option(help="Layers to explain, separated by commas. Default: the probabilities."),
 ]
+Start = Annotated[
+    str | None,
+    typer.Option(
+        help="Hide windows of this hidden layer instead of the image; learns from --images."
+    ),
+]
 SamplerName = Annotated[
     str, typer.Option(help="conditional, marginal, grey, mean or blur: what hides a window.")
 ]
 Color = Annotated[str, typer.Option(help="joint or independent colour channels.")]
 Images = Annotated[
-    Path | None, typer.Option(help="A folder of other images, for the marginal sampler.")
+    Path | None,
+    typer.Option(help="A folder of other images, for the marginal sampler and --start."),
 ]
 Statistics = Annotated[
     Path | None, typer.Option(help="Patch statistics made by `pdjax fit`. Default: photographs.")
@@ -83,6 +90,7 @@ def explain(
     samples: Samples = 10,
     classes: Classes = "3",
     layers: Layers = None,
+    start: Start = None,
     sampler: SamplerName = "conditional",
     color: Color = "joint",
     images: Images = None,
@@ -101,21 +109,28 @@ def explain(
 ) -> None:
     """Explain a photograph: writes a picture and an .npz with the numbers."""
     outputs = Outputs.of(output or Path(f"{image.stem}-explained.png"))
-    net = pdjax.load_model(model, weights)
+    net = pdjax.load_model(model, weights, progress=progress)
     pixels = pdjax.load_image(image, size=net.image_size)
     sizes = parse_window(window)
-    grid = WindowGrid(pixels.shape[:-1], sizes, stride)
-    chosen = make_sampler(
-        sampler, sizes, padding=padding, color=color, folder=images, statistics=statistics,
-        image_size=net.image_size, num_samples=samples,
-    )  # fmt: skip
+    shape = net.image_shape if start is None else net.activation_shape(start)
+    grid = WindowGrid(shape[:-1], sizes, stride)
+    if start is None:
+        chosen = make_sampler(
+            sampler, sizes, padding=padding, color=color, folder=images, statistics=statistics,
+            image_size=net.image_size, num_samples=samples,
+        )  # fmt: skip
+    else:
+        chosen = make_hidden_sampler(
+            net, start, sampler, sizes, padding=padding, color=color, folder=images,
+            num_samples=samples, progress=progress,
+        )  # fmt: skip
     samples = 1 if chosen.constant else samples
     _announce(net, grid, samples)
     started = time.monotonic()
     explanation = pdjax.explain(
         net, pixels, chosen, rng_key=jax.random.key(seed), num_samples=samples, stride=stride,
-        classes=parse_classes(classes), layers=_split(layers), measure=measure, engine=engine,
-        batch_size=batch_size, progress=progress, checkpoint=checkpoint,
+        classes=parse_classes(classes), layers=_split(layers), start=start, measure=measure,
+        engine=engine, batch_size=batch_size, progress=progress, checkpoint=checkpoint,
     )  # fmt: skip
     outputs.write(explanation, show_error=show_error)
     _report(explanation, outputs, time.monotonic() - started)

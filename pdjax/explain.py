@@ -123,7 +123,7 @@ def explain(
     if not isinstance(net, Classifier):
         net = wrap_callable(net, image, engine)
     if start is None:
-        check_samples(sampler, image.shape, num_samples)
+        check_samples(sampler, net.image_shape, num_samples)
     task = make_task(
         net, image,
         classes=classes, layers=layers, units=units, start=start, measure=measure, engine=engine,

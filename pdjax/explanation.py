@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from pdjax._files import atomic_path, read_npz, write_npz
-from pdjax.picture import relevance_figure, relevance_html
+from pdjax.picture import comparison_figure, relevance_figure, relevance_html
 
 __all__ = ["Explanation"]
 
@@ -123,6 +123,51 @@ class Explanation:
             caption=self.caption,
             standard_error=self.standard_error[layer][rows],
             show_error=show_error,
+        )
+
+    def compare(
+        self, layers: Sequence[str] | None = None, units: Sequence[int] | None = None
+    ) -> Any:
+        """Draw the relevance of the same classes in several layers side by side.
+
+        With the layer before the softmax and the probabilities, this shows what speaks for a class
+        at all beside what sets it apart from the others (Zintgraf et al., 2017, figure 7).
+
+        Parameters
+        ----------
+        layers : sequence of str, optional
+            Layers that have one row per class; by default all of these that were explained.
+        units : sequence of int, optional
+            Rows to draw; by default the first ten.
+
+        Returns
+        -------
+        matplotlib.figure.Figure
+
+        Raises
+        ------
+        ValueError
+            If there are fewer than two layers, or their rows are not the same classes.
+        """
+        of_classes = tuple(layer for layer in self.layers if layer not in self.layer_relevance)
+        chosen = of_classes if layers is None else tuple(layers)
+        if len(chosen) < 2 or not set(chosen) <= set(of_classes):
+            raise ValueError(
+                f"layers={layers!r}: give at least two layers with one row per class, of those "
+                f"explained {of_classes}, or explain more of them with pdjax.explain(layers=...)"
+            )
+        if len({self.names[layer] for layer in chosen}) > 1:
+            raise ValueError(f"layers={chosen} have rows of different classes; give others")
+        rows = self._rows(chosen[-1], units)[1]
+        probabilities = self.settings["probabilities"]
+        titles = self.titles(([each for each in chosen if each in probabilities] or chosen)[-1])
+        return comparison_figure(
+            self.image,
+            [self.relevance[layer][rows] for layer in chosen],
+            titles=[titles[row] for row in rows],
+            columns=chosen,
+            units=[self.measures[layer] for layer in chosen],
+            caption=self.caption,
         )
 
     def to_html(

@@ -69,8 +69,9 @@ def test_a_constant_model_has_no_relevance_and_no_error() -> None:
         return jnp.broadcast_to(jnp.array([0.2, 0.3, 0.5]), (len(images), 3))
 
     maps = prediction_difference(constant, None, IMAGE, gaussian(), rng_key=KEY, num_samples=4)
-    for part in maps:
-        assert (np.asarray(part["prob"]) == 0).all()
+    assert set(maps.relevance) == set(maps.window_standard_error) == {"prob"}
+    for part in jax.tree.leaves(maps):
+        assert (np.asarray(part) == 0).all()
 
 
 def test_a_model_of_one_pixel_is_relevant_only_where_windows_cover_it() -> None:

@@ -70,6 +70,13 @@ class Classifier:
         """Shape of an image, ``(*spatial, channels)``."""
         return (*_spatial(self.image_size), self.channels)
 
+    def activation_shape(self, layer: str) -> tuple[int, ...]:
+        """Shape of the activation of a layer for one image, found without running anything."""
+        names = check_layers((layer,), self.layers)
+        images = jax.ShapeDtypeStruct((1, *self.image_shape), jax.numpy.float32)
+        traced = functools.partial(self.predict, capture=names)
+        return tuple(jax.eval_shape(traced, self.params, images)[layer].shape[1:])
+
     @classmethod
     def from_function(
         cls,

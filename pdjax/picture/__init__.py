@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from pdjax.picture.comparison import comparison_figure
 from pdjax.picture.figure import relevance_figure, save_figure
 from pdjax.picture.grid import feature_map_grid
 from pdjax.picture.html import relevance_html
 from pdjax.picture.overlay import overlay, relevance_colors, symmetric_scale
 
 __all__ = [
+    "comparison_figure",
     "feature_map_grid",
     "overlay",
     "relevance_colors",

@@ -58,11 +58,13 @@ def checked_errors(errors: ArrayLike, relevance: np.ndarray) -> Float[np.ndarray
     return array
 
 
-def checked_names(names: Sequence[str], argument: str, count: int) -> tuple[str, ...]:
+def checked_names(
+    names: Sequence[str], argument: str, count: int, *, of: str = "maps"
+) -> tuple[str, ...]:
     """Return ``count`` strings, or raise ValueError if there are more, fewer or only one string."""
     if isinstance(names, str) or len(names) != count:
         found = repr(names) if isinstance(names, str) else f"{len(names)} strings"
-        raise ValueError(f"{argument}: is {found} for {count} maps; give one string for each")
+        raise ValueError(f"{argument}: is {found} for {count} {of}; give one string for each")
     return tuple(str(name) for name in names)
 
 
