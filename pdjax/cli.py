@@ -141,7 +141,8 @@ def demo(
     output: Annotated[Path, typer.Option(help="The picture; the numbers go beside it.")] = Path(
         "pdjax-demo.png"
     ),
-    stride: Stride = 4,
+    window: Window = "20",
+    stride: Stride = 8,
     samples: Samples = 4,
     seed: Seed = 0,
     progress: Progress = True,
@@ -151,12 +152,13 @@ def demo(
 
     photo = matplotlib.cbook.get_sample_data("grace_hopper.jpg", asfileobj=False)
     explain(
-        image=Path(str(photo)), stride=stride, samples=samples, seed=seed, classes="2",
-        progress=progress, output=output,
+        image=Path(str(photo)), window=window, stride=stride, samples=samples, seed=seed,
+        classes="2", progress=progress, output=output,
     )  # fmt: skip
     typer.echo(
-        f"Settings: window 10, stride {stride}, {samples} samples. For the finest map, which "
-        "takes far longer:\n  pdjax demo --stride 1 --samples 10"
+        f"Settings: window {window}, stride {stride}, samples {samples}. For the full map in the "
+        "paper's setting, which takes hours on a CPU:\n"
+        "  pdjax demo --window 10 --stride 1 --samples 10"
     )
 
 

@@ -11,10 +11,16 @@ from typing import Any
 import numpy as np
 
 from pdjax._files import atomic_path, read_npz, write_npz
-from pdjax.picture import comparison_figure, relevance_figure, relevance_html
+from pdjax.picture import (
+    comparison_figure,
+    feature_map_grid,
+    relevance_figure,
+    relevance_html,
+)
 
 __all__ = ["Explanation"]
 
+MAX_ROWS = 10
 LAYER_MAPS = ("layer_relevance", "layer_standard_error")
 MAPS = (
     "relevance",
@@ -75,10 +81,11 @@ class Explanation:
         s = self.settings
         window = " by ".join(map(str, s["window"]))
         stride = " by ".join(map(str, dict.fromkeys(s["stride"])))
+        where = f" of {s['start']}" if s.get("start") else ""
         samples = f"{s['num_samples']} sample{'s' if s['num_samples'] > 1 else ''} a window"
         correction = s["num_training_images"]
         return (
-            f"{s['model']}; {s['sampler']}; windows of {window} pixels at stride {stride}, "
+            f"{s['model']}; {s['sampler']}; windows of {window} pixels{where} at stride {stride}, "
             f"{samples}, {s['passes']:,} forward passes"
             + (f"; Laplace's correction with N = {correction:,}" if correction else "")
         )
@@ -99,29 +106,42 @@ class Explanation:
         *,
         show_error: bool = False,
     ) -> Any:
-        """Draw photo, relevance and overlay, one row per unit.
+        """Draw relevance over the photo.
+
+        A layer with one number per class gives a row per class: photo, relevance and overlay. A
+        hidden layer gives a grid of its feature maps, strongest first.
 
         Parameters
         ----------
         layer : str, optional
             The layer; by default the last one explained.
         units : sequence of int, optional
-            Rows to draw; by default the first ten.
+            Rows of ``relevance[layer]`` to draw; by default the first ten classes, or the sixteen
+            strongest feature maps.
         show_error : bool
-            Whether to show the standard error as well.
+            Whether to show the standard error as well; for classes only.
 
         Returns
         -------
         matplotlib.figure.Figure
         """
-        layer, rows = self._rows(layer, units)
+        layer = self._layer(layer)
+        if layer in self.layer_relevance:
+            rows = self._rows(layer, units, len(self.names[layer]))
+            return feature_map_grid(
+                self._on_image(self.relevance[layer][rows]),
+                unit=f"{layer}: {self.measures[layer]}",
+                image=self.image,
+                names=[self.names[layer][row] for row in rows],
+            )
+        rows = self._rows(layer, units, MAX_ROWS)
         return relevance_figure(
             self.image,
-            self.relevance[layer][rows],
+            self._on_image(self.relevance[layer][rows]),
             titles=[self.titles(layer)[row] for row in rows],
             unit=self.measures[layer],
             caption=self.caption,
-            standard_error=self.standard_error[layer][rows],
+            standard_error=self._on_image(self.standard_error[layer][rows]),
             show_error=show_error,
         )
 
@@ -158,12 +178,12 @@ class Explanation:
             )
         if len({self.names[layer] for layer in chosen}) > 1:
             raise ValueError(f"layers={chosen} have rows of different classes; give others")
-        rows = self._rows(chosen[-1], units)[1]
+        rows = self._rows(chosen[-1], units, MAX_ROWS)
         probabilities = self.settings["probabilities"]
         titles = self.titles(([each for each in chosen if each in probabilities] or chosen)[-1])
         return comparison_figure(
             self.image,
-            [self.relevance[layer][rows] for layer in chosen],
+            [self._on_image(self.relevance[layer][rows]) for layer in chosen],
             titles=[titles[row] for row in rows],
             columns=chosen,
             units=[self.measures[layer] for layer in chosen],
@@ -177,11 +197,12 @@ class Explanation:
         units: Sequence[int] | None = None,
     ) -> None:
         """Write a page to look around in: one file that needs nothing else."""
-        layer, rows = self._rows(layer, units)
+        layer = self._layer(layer)
+        rows = self._rows(layer, units, MAX_ROWS)
         page = relevance_html(
             self.image,
-            self.relevance[layer][rows],
-            self.standard_error[layer][rows],
+            self._on_image(self.relevance[layer][rows]),
+            self._on_image(self.standard_error[layer][rows]),
             titles=[self.titles(layer)[row] for row in rows],
             unit=self.measures[layer],
             caption=self.caption,
@@ -230,15 +251,24 @@ class Explanation:
             ) from None
         return result
 
-    def _rows(self, layer: str | None, units: Sequence[int] | None) -> tuple[str, list[int]]:
+    def _layer(self, layer: str | None) -> str:
         layer = self.layers[-1] if layer is None else layer
         if layer not in self.layers:
             raise ValueError(f"layer={layer!r} was not explained; choose from {self.layers}")
+        return layer
+
+    def _rows(self, layer: str, units: Sequence[int] | None, most: int) -> list[int]:
         count = len(self.names[layer])
-        rows = list(range(min(count, 10))) if units is None else list(units)
+        rows = list(range(min(count, most))) if units is None else list(units)
         if not rows or any(not 0 <= row < count for row in rows):
             raise ValueError(f"units={units!r} must be rows of the {count} units of {layer!r}")
-        return layer, rows
+        return rows
+
+    def _on_image(self, maps: np.ndarray) -> np.ndarray:
+        """Enlarge maps (units, *spatial) of a hidden layer's windows to the pixels of the image."""
+        for axis, size in enumerate(self.image.shape[:-1], start=1):
+            maps = np.take(maps, np.arange(size) * maps.shape[axis] // size, axis)
+        return maps
 
     def _check(self) -> None:
         if not self.names or self.image.dtype.kind != "f":
@@ -248,7 +278,9 @@ class Explanation:
                 array = getattr(self, kind)[layer]
                 if array.dtype.kind != "f" or len(array) != len(names):
                     raise ValueError(f"{kind} of {layer!r} does not fit its {len(names)} units")
-            for kind in ("relevance", "standard_error"):
-                if getattr(self, kind)[layer].shape[1:] != self.image.shape[:-1]:
-                    raise ValueError(f"{kind} of {layer!r} does not fit the image")
+            shape = self.relevance[layer].shape
+            if shape != self.standard_error[layer].shape or len(shape) != self.image.ndim:
+                raise ValueError(f"relevance and standard_error of {layer!r} do not fit")
+            if not self.settings.get("start") and shape[1:] != self.image.shape[:-1]:
+                raise ValueError(f"relevance of {layer!r} does not fit the image")
         _ = self.caption, [self.titles(layer) for layer in self.layers]

@@ -100,10 +100,10 @@ def test_fit_then_explain(run, photo):
 
 
 def test_demo(run):
-    status, out, _ = run("demo", "--stride", "10", "--samples", "2", "--no-progress")
+    status, out, _ = run("demo", "--stride", "20", "--samples", "2", "--no-progress")
     assert status == 0
     assert "military uniform" in out
-    assert "pdjax demo --stride 1 --samples 10" in out
+    assert "pdjax demo --window 10 --stride 1 --samples 10" in out
     assert Path("pdjax-demo.png").exists()
     explanation = pdjax.Explanation.load("pdjax-demo.npz")
     assert explanation.names["prob"][0] == "military uniform"
