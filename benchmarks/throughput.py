@@ -32,7 +32,7 @@ def main(
     weights: Annotated[
         Path, typer.Option(help="The file of its weights; values do not matter for the time.")
     ] = Path("random"),
-    batch_size: Annotated[int, typer.Option(help="Images evaluated at once.")] = 32,
+    batch_size: Annotated[int, typer.Option(help="Images evaluated at once.")] = 4,
     passes: Annotated[
         int, typer.Option(help="About so many forward passes; a coarse grid takes over 1000.")
     ] = 640,
@@ -82,19 +82,20 @@ def _settings(work: Workload) -> list[tuple[str, str]]:
         ("windows", f"{work.grid.size} of {work.grid.window}, stride {work.grid.stride}"),
         ("samples per window", str(work.num_samples)),
         ("images", str(work.images)),
-        ("images in a batch", str(work.batch)),
+        ("images evaluated at once", str(work.at_once)),
     ]
 
 
 def _rows(work: Workload, seconds: dict[str, Seconds]) -> list[tuple[str, ...]]:
     """One row per timing, then what is left; shares are of the whole call."""
     evaluated = work.num_batches * work.batch
+    forwarded = work.num_batches * work.parts_of_a_batch * work.at_once
     whole = seconds["explain"].per(work.images)
-    bare = seconds["bare"].per(evaluated)
+    bare = seconds["bare"].per(forwarded)
     parts = {name: seconds[name].per(evaluated) for name in PARTS}
     # Maps are made once a run; the rest also for the images that fill up the last batch.
     parts["relevance maps"] = seconds["relevance maps"].per(work.images)
-    filling = bare.median * (evaluated / work.images - 1)
+    filling = bare.median * (forwarded / work.images - 1)
     outside = whole.median - bare.median
     rest = outside - filling - sum(part.median for part in parts.values())
 

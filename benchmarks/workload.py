@@ -74,17 +74,27 @@ class Workload:
 
     @property
     def windows(self) -> int:
-        """Windows of a batch."""
+        """Windows given to the device in one call."""
         return windows_per_chunk(self.batch_size, self.num_samples)
 
     @property
     def batch(self) -> int:
-        """Images of a batch: whole windows."""
+        """Perturbed images of one call."""
         return self.windows * self.num_samples
 
     @property
+    def parts_of_a_batch(self) -> int:
+        """Evaluations of the network in one call."""
+        return -(-self.batch // self.batch_size)
+
+    @property
+    def at_once(self) -> int:
+        """Images that the network evaluates at once."""
+        return -(-self.batch // self.parts_of_a_batch)
+
+    @property
     def num_batches(self) -> int:
-        """Batches of the run; the last one is filled up."""
+        """Calls of the run; the last one is filled up."""
         return -(-self.grid.size // self.windows)
 
     @property
@@ -112,7 +122,8 @@ class Workload:
         images, classes = self._some_images(), jnp.arange(NUM_CLASSES)
         rule = Rule(net.probabilities, len(net.labels), net.num_training_images)
         observe = Observe(net.predict, net.probabilities[-1:], rule)
-        outputs = bare(net.params, images)
+        few = bare(net.params, images)
+        outputs = jax.tree.map(lambda a: jnp.tile(a[:1], (self.batch, 1)), few)
 
         sample = jax.jit(functools.partial(draw, grid=grid, num_samples=num_samples))
         one_each = jax.jit(jax.vmap(paste, (None, 0, 0)))
@@ -129,7 +140,9 @@ class Workload:
         moments = jax.tree.map(lambda a: jnp.tile(a[:1], (grid.size, 1)), reduce(outputs, classes))
         jax.block_until_ready((one_each(self.image, patches, origins), maps(reference, moments)))
         return {
-            "bare": lambda: _in_turn(bare(net.params, images) for _ in batches),
+            "bare": lambda: _in_turn(
+                bare(net.params, images) for _ in range(self.num_batches * self.parts_of_a_batch)
+            ),
             "sampling": lambda: _in_turn(
                 sample(self.image, self.sampler, jax.random.key(2), batch) for batch in indices
             ),
@@ -139,7 +152,7 @@ class Workload:
         }
 
     def _some_images(self) -> jax.Array:
-        return _noise((self.batch, *self.net.image_shape))
+        return _noise((self.at_once, *self.net.image_shape))
 
 
 def _noise(shape: tuple[int, ...]) -> jax.Array:
