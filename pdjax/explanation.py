@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import os
 from collections.abc import Sequence
 from typing import Any
@@ -11,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from pdjax._files import atomic_path, read_npz, write_npz
+from pdjax.explanation_file import pack, unpack
 from pdjax.picture import (
     comparison_figure,
     feature_map_grid,
@@ -21,14 +21,6 @@ from pdjax.picture import (
 __all__ = ["Explanation"]
 
 MAX_ROWS = 10
-LAYER_MAPS = ("layer_relevance", "layer_standard_error")
-MAPS = (
-    "relevance",
-    "standard_error",
-    "window_relevance",
-    "window_standard_error",
-    "prediction",
-)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -212,11 +204,7 @@ class Explanation:
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write everything as a compressed ``.npz`` file of plain arrays."""
-        arrays: dict[str, np.ndarray] = {"image": self.image}
-        for kind in (*MAPS, *LAYER_MAPS):
-            arrays |= {f"{kind}:{layer}": a for layer, a in getattr(self, kind).items()}
-        words = {"names": self.names, "measures": self.measures, "settings": self.settings}
-        write_npz(path, arrays | {"words": np.array(json.dumps(words))})
+        write_npz(path, pack(vars(self)))
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Explanation:
@@ -229,21 +217,9 @@ class Explanation:
         """
         arrays = read_npz(path, "explanation")
         try:
-            words = json.loads(str(arrays["words"]))
-            names = {layer: tuple(map(str, units)) for layer, units in words["names"].items()}
-            maps = {kind: {layer: arrays[f"{kind}:{layer}"] for layer in names} for kind in MAPS}
-            result = cls(
-                image=arrays["image"],
-                **{
-                    kind: {n: arrays[f"{kind}:{n}"] for n in names if f"{kind}:{n}" in arrays}
-                    for kind in LAYER_MAPS
-                },
-                names=names,
-                measures={layer: str(words["measures"][layer]) for layer in names},
-                settings=dict(words["settings"]),
-                **maps,
-            )
-            result._check()
+            result = cls(**unpack(arrays))
+            # Words are made of the settings, so this shows whether those are complete.
+            _ = result.caption, [result.titles(layer) for layer in result.layers]
         except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
             raise ValueError(
                 f"explanation: {os.fspath(path)!r} is not a saved explanation ({error}); "
@@ -269,18 +245,3 @@ class Explanation:
         for axis, size in enumerate(self.image.shape[:-1], start=1):
             maps = np.take(maps, np.arange(size) * maps.shape[axis] // size, axis)
         return maps
-
-    def _check(self) -> None:
-        if not self.names or self.image.dtype.kind != "f":
-            raise ValueError("it has no layers, or its image is not of floats")
-        for layer, names in self.names.items():
-            for kind in MAPS:
-                array = getattr(self, kind)[layer]
-                if array.dtype.kind != "f" or len(array) != len(names):
-                    raise ValueError(f"{kind} of {layer!r} does not fit its {len(names)} units")
-            shape = self.relevance[layer].shape
-            if shape != self.standard_error[layer].shape or len(shape) != self.image.ndim:
-                raise ValueError(f"relevance and standard_error of {layer!r} do not fit")
-            if not self.settings.get("start") and shape[1:] != self.image.shape[:-1]:
-                raise ValueError(f"relevance of {layer!r} does not fit the image")
-        _ = self.caption, [self.titles(layer) for layer in self.layers]
