@@ -45,6 +45,7 @@ def make_sampler(
     statistics: Path | None,
     image_size: int | tuple[int, ...],
     num_samples: int,
+    progress: bool,
 ) -> Sampler:
     """Return the sampler called ``name``."""
     if name == "conditional":
@@ -53,7 +54,7 @@ def make_sampler(
             if statistics is None
             else PatchStatistics.load(statistics)
         )
-        return ConditionalGaussian(fitted, window, padding, color, progress=True)
+        return ConditionalGaussian(fitted, window, padding, color, progress=progress)
     if name == "marginal":
         if folder is None:
             raise ValueError("sampler=marginal needs other images; give --images FOLDER")

@@ -117,7 +117,7 @@ def explain(
     if start is None:
         chosen = make_sampler(
             sampler, sizes, padding=padding, color=color, folder=images, statistics=statistics,
-            image_size=net.image_size, num_samples=samples,
+            image_size=net.image_size, num_samples=samples, progress=progress,
         )  # fmt: skip
     else:
         chosen = make_hidden_sampler(
