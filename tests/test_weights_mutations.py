@@ -5,9 +5,11 @@ The environment variable ``PDJAX_TEST_MUTATIONS`` sets the number of damaged fil
 
 from __future__ import annotations
 
+import io
 import os
 import time
 import tracemalloc
+import zipfile
 
 import numpy as np
 import pytest
@@ -73,6 +75,28 @@ def damaged_state(rng: np.random.Generator) -> bytes:
     return zip_pth(damaged(STATE, rng), STORAGES)
 
 
+def npz(content: bytes) -> bytes:
+    """An archive of one array, stored as it is."""
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        archive.writestr("a.kernel.npy", content)
+    return file.getvalue()
+
+
+def npy() -> bytes:
+    file = io.BytesIO()
+    np.save(file, KERNEL)
+    return file.getvalue()
+
+
+NPZ = npz(npy())
+
+
+def damaged_header(rng: np.random.Generator) -> bytes:
+    """An archive that is sound around a damaged array."""
+    return npz(damaged(npy(), rng))
+
+
 CASES = {
     "caffemodel-v1": ("caffemodel", lambda rng: damaged(V1, rng)),
     "caffemodel": ("caffemodel", lambda rng: damaged(FILES["caffemodel"], rng)),
@@ -81,6 +105,8 @@ CASES = {
     "pth-zip-pickle": ("pth", damaged_state),
     "safetensors": ("safetensors", lambda rng: damaged(FILES["safetensors"], rng)),
     "onnx": ("onnx", lambda rng: damaged(FILES["onnx"], rng)),
+    "npz": ("npz", lambda rng: damaged(NPZ, rng)),
+    "npz-header": ("npz", damaged_header),
 }
 
 
