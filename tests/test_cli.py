@@ -99,6 +99,25 @@ def test_fit_then_explain(run, photo):
     assert "529 windows with 2 samples each, 1,059 forward passes" in out
 
 
+def test_start_from_a_hidden_layer(run, photo):
+    folder = photo.parent / "photos"
+    folder.mkdir()
+    for number, angle in enumerate((0, 90)):
+        Image.open(photo).rotate(angle).save(folder / f"{number}.png")
+    common = (
+        "explain", photo, "--start", "blocks_10/output", "--window", "2", "--stride", "2",
+        "--padding", "0", "--samples", "2", "--images", folder, "--no-progress",
+    )  # fmt: skip
+    for sampler in ("marginal", "conditional"):
+        status, out, _ = run(*common, "--sampler", sampler, "--output", f"{sampler}.png")
+        assert status == 0
+        assert "49 windows with 2 samples each" in out
+        explanation = pdjax.Explanation.load(f"{sampler}.npz")
+        assert explanation.relevance["prob"].shape == (3, 14, 14)
+        assert np.ptp(explanation.relevance["prob"]) > 0
+    assert run(*common, "--sampler", "grey")[0] == 2
+
+
 def test_demo(run):
     status, out, _ = run("demo", "--stride", "20", "--samples", "2", "--no-progress")
     assert status == 0
