@@ -80,6 +80,6 @@ def _by_name(name: str, labels: Sequence[str]) -> int:
     known = {part: None for parts in synonyms for part in parts}
     near = difflib.get_close_matches(wanted, known, n=3, cutoff=0.5)
     inside = [part for part in known if wanted and wanted in part][:3]
-    hints = list(dict.fromkeys(near + inside))[:4]
+    hints = list(dict.fromkeys(inside + near))[:4]
     advice = f"did you mean {' or '.join(map(repr, hints))}?" if hints else "see the model's labels"
     raise ValueError(f"classes: there is no class named {name!r}; {advice}")

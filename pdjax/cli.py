@@ -9,12 +9,16 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import jax
+import numpy as np
 import typer
 
 import pdjax
 from pdjax.choices import make_hidden_sampler, make_sampler, parse_classes, parse_ints, parse_window
+from pdjax.classes import select_classes
+from pdjax.difference import check_samples
 from pdjax.explain import count_passes
 from pdjax.models import ALIASES, NETWORKS
+from pdjax.models.classifier import check_layers
 from pdjax.outputs import Outputs
 from pdjax.weights_cli import app as weights_app
 from pdjax.windows import WindowGrid
@@ -86,8 +90,8 @@ def explain(
     weights: Weights = None,
     window: Window = "10",
     padding: Padding = 2,
-    stride: Stride = 2,
-    samples: Samples = 10,
+    stride: Stride = 5,
+    samples: Samples = 4,
     classes: Classes = "3",
     layers: Layers = None,
     start: Start = None,
@@ -104,14 +108,16 @@ def explain(
     progress: Progress = True,
     output: Annotated[
         Path | None,
-        typer.Option(help="The picture; the numbers go beside it. Default: IMAGE-explained.png."),
+        typer.Option(help="The picture or page (.html). Default: IMAGE-explained.png."),
     ] = None,
 ) -> None:
     """Explain a photograph: writes a picture and an .npz with the numbers."""
     outputs = Outputs.of(output or Path(f"{image.stem}-explained.png"))
     net = pdjax.load_model(model, weights, progress=progress)
     pixels = pdjax.load_image(image, size=net.image_size)
-    sizes = parse_window(window)
+    sizes, wanted, named = parse_window(window), parse_classes(classes), _split(layers)
+    select_classes(wanted, net.labels, np.zeros(len(net.labels)))
+    check_layers(named or (), net.layers)
     shape = net.image_shape if start is None else net.activation_shape(start)
     grid = WindowGrid(shape[:-1], sizes, stride)
     if start is None:
@@ -125,13 +131,20 @@ def explain(
             num_samples=samples, progress=progress,
         )  # fmt: skip
     samples = 1 if chosen.constant else samples
+    check_samples(chosen, shape, samples)
     _announce(net, grid, samples)
     started = time.monotonic()
-    explanation = pdjax.explain(
-        net, pixels, chosen, rng_key=jax.random.key(seed), num_samples=samples, stride=stride,
-        classes=parse_classes(classes), layers=_split(layers), start=start, measure=measure,
-        engine=engine, batch_size=batch_size, progress=progress, checkpoint=checkpoint,
-    )  # fmt: skip
+    try:
+        explanation = pdjax.explain(
+            net, pixels, chosen, rng_key=jax.random.key(seed), num_samples=samples, stride=stride,
+            classes=wanted, layers=named, start=start, measure=measure, engine=engine,
+            batch_size=batch_size, progress=progress, checkpoint=checkpoint,
+        )  # fmt: skip
+    except KeyboardInterrupt:
+        kept = f"what is done is kept in {checkpoint}" if checkpoint else "nothing is kept"
+        again = "the same command goes on" if checkpoint else "with --checkpoint FILE it would be"
+        typer.secho(f"pdjax: interrupted; {kept}; {again}", err=True, fg="yellow")
+        raise typer.Exit(130) from None
     outputs.write(explanation, show_error=show_error)
     _report(explanation, outputs, time.monotonic() - started)
 

@@ -43,7 +43,7 @@ def explain(
     rng_key: Key[Array, ""],
     num_samples: int = 10,
     stride: int | tuple[int, ...] = 1,
-    classes: int | Sequence[int | str] = 3,
+    classes: int | Sequence[int | str] | None = None,
     layers: Sequence[str] | None = None,
     units: Mapping[str, Sequence[int | tuple[int, ...]]] | None = None,
     start: str | None = None,
@@ -70,8 +70,9 @@ def explain(
         Samples per window: at least 2, unless all samples of the sampler are the same.
     stride : int or tuple of int
         Pixels between neighbouring windows, at most the window.
-    classes : int or sequence of int or str
-        An int: so many highest-scoring classes. Otherwise their indices or names.
+    classes : int or sequence of int or str, optional
+        An int: so many highest-scoring classes. Otherwise their indices or names. By default the
+        three highest-scoring, or all where there are fewer.
     layers : sequence of str, optional
         Layers to explain, of ``net.layers``; by default the class probabilities. Hidden layers
         give a map for each feature map (the mean over its units), and one for the whole layer.

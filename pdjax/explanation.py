@@ -23,7 +23,7 @@ __all__ = ["Explanation"]
 MAX_ROWS = 10
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class Explanation:
     """Relevance of every pixel of one image, with standard errors.
 
@@ -62,6 +62,9 @@ class Explanation:
     measures: dict[str, str]
     settings: dict[str, Any]
 
+    def __repr__(self) -> str:
+        return f"Explanation({self.caption}; layers {', '.join(self.layers)})"
+
     @property
     def layers(self) -> tuple[str, ...]:
         """The explained layers."""
@@ -86,8 +89,9 @@ class Explanation:
         """One line per unit of a layer: its name, and what the network gives for it."""
         is_probability = layer in self.settings["probabilities"]
         symbol = "p" if is_probability else layer
+        kind = "feature map " if layer in self.layer_relevance else ""
         return [
-            f"{name}, {symbol} = {value:.3g}"
+            f"{kind}{name}, {symbol} = {value:.3g}"
             for name, value in zip(self.names[layer], self.prediction[layer], strict=True)
         ]
 

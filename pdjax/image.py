@@ -99,6 +99,8 @@ class ImageFolder:
         limit: int | None = None,
     ) -> None:
         folder = Path(folder)
+        if folder.is_file():
+            raise ValueError(f"images: {str(folder)!r} is a file; give the folder it is in")
         if not folder.is_dir():
             raise FileNotFoundError(f"images: there is no folder {str(folder)!r}; check the path")
         paths = sorted(p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES)

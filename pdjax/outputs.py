@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -49,8 +49,12 @@ class Outputs(NamedTuple):
             raise FileNotFoundError(f"output: there is no folder {str(folder)!r}; create it first")
         if path.is_dir():
             raise IsADirectoryError(f"output: {str(path)!r} is a folder; name a file in it")
-        if not os.access(folder, os.W_OK):
-            raise PermissionError(f"output: {str(folder)!r} is not writable; choose another folder")
+        try:
+            tempfile.TemporaryFile(dir=folder).close()
+        except OSError:
+            raise PermissionError(
+                f"output: {str(folder)!r} is not writable; choose another folder"
+            ) from None
 
     def write(self, explanation: Explanation, *, show_error: bool) -> None:
         """Write the numbers, then the picture or page."""

@@ -56,7 +56,7 @@ def make_task(
     net: Classifier,
     image: Float[Array, "*spatial c"],
     *,
-    classes: int | Sequence[int | str],
+    classes: int | Sequence[int | str] | None,
     layers: Sequence[str] | None,
     units: Mapping[str, Sequence[int | tuple[int, ...]]] | None,
     start: str | None,
@@ -80,6 +80,7 @@ def make_task(
     layers = check_layers((deciding,) if layers is None else layers, net.layers)
     first = () if start is None else check_layers((start,), net.layers)
     outputs = _outputs(net, image, tuple(dict.fromkeys((*first, *layers, deciding))), engine)
+    classes = min(3, len(net.labels)) if classes is None else classes
     chosen = select_classes(classes, net.labels, np.asarray(outputs[deciding][0]))
     rule = Rule(net.probabilities, len(net.labels), net.num_training_images, measure)
     picked = _picked(units or {}, layers, outputs, rule)

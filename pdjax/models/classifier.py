@@ -16,7 +16,7 @@ from pdjax._typing import Array, Float, Params, Predict
 __all__ = ["Classifier", "NamedOutputs", "activation_shapes", "check_layers", "check_units"]
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class Classifier:
     """A network that can be explained.
 
@@ -64,6 +64,12 @@ class Classifier:
         """Return the activations named in ``capture``."""
         names = self.layers[-1:] if capture is None else check_layers(capture, self.layers)
         return _apply(self.predict, self.params, jax.numpy.asarray(images), names)
+
+    def __repr__(self) -> str:
+        return (
+            f"Classifier({self.name!r}, image_shape={self.image_shape}, "
+            f"{len(self.labels)} classes, {len(self.layers)} layers)"
+        )
 
     @property
     def image_shape(self) -> tuple[int, ...]:
