@@ -8,7 +8,7 @@ import ml_dtypes
 import numpy as np
 import pytest
 
-from pdjax.weights.match import match_params
+from pdjax.weights.match import match_arrays, match_params, printable
 
 SHAPES = {"conv1/7x7": {"kernel": (3, 3, 3, 8), "bias": (8,)}, "fc": {"kernel": (8, 5)}}
 WANTED = {
@@ -53,9 +53,9 @@ def test_one_error_says_everything():
     with pytest.raises(ValueError, match=r"cat\.pth") as info:
         match_params(params, WANTED, "cat.pth")
     message = str(info.value)
-    assert "1 missing from it: conv1/7x7 (bias)" in message
-    assert "2 surplus in it: fc (bias), loss1/fc (kernel)" in message
-    assert "1 of another shape: conv1/7x7 (kernel) is (8, 3, 3, 3) instead of (3, 3, 3, 8)" in (
+    assert "1 missing from it: conv1/7x7.bias" in message
+    assert "2 surplus in it: fc.bias, loss1/fc.kernel" in message
+    assert "1 of another shape: conv1/7x7.kernel is (8, 3, 3, 3) instead of (3, 3, 3, 8)" in (
         message
     )
     assert "another network" not in message
@@ -65,7 +65,7 @@ def test_one_error_says_everything():
 def test_values_that_are_not_finite(value):
     params = given(np.float64)
     params["fc"]["kernel"][1, 2] = value
-    with pytest.raises(ValueError, match=r"1 not finite: fc \(kernel\).*fetch the file again"):
+    with pytest.raises(ValueError, match=r"1 not finite: fc\.kernel.*fetch the file again"):
         match_params(params, WANTED, "cat.pth")
 
 
@@ -73,19 +73,45 @@ def test_values_that_are_not_finite(value):
 def test_what_is_not_real(array):
     params = given()
     params["fc"]["kernel"] = array
-    with pytest.raises(ValueError, match=r"1 not made of real numbers: fc \(kernel\) is "):
+    with pytest.raises(ValueError, match=r"1 not made of real numbers: fc\.kernel is "):
         match_params(params, WANTED, "cat.pth")
 
 
 def test_another_network_is_said_to_be_one():
     params = {f"layer{index}": {"kernel": np.ones((2, 2), np.float32)} for index in range(50)}
-    with pytest.raises(ValueError, match=r"0 of the 2 layers .* another network") as info:
+    with pytest.raises(ValueError, match=r"0 of the 3 arrays .* another network") as info:
         match_params(params, WANTED, "cat.pth")
     message = str(info.value)
     assert "3 missing from it" in message
     assert "50 surplus in it" in message
-    assert "layer19 (kernel) and 30 more" in message
+    assert "layer19.kernel and 30 more" in message
     assert "layer20" not in message
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("Größe", "Größe"),
+        ("b\x1b[2J", "'b\\x1b[2J'"),
+        ("b\nweights: all is well", "'b\\nweights: all is well'"),
+        ("\u202egnp.exe", "'\\u202egnp.exe'"),
+        ("\ud800", "'\\ud800'"),
+        ("n" * 500, "n" * 77 + "..."),
+        ("\0" * 500, "'" + "\\x00" * 19 + "..."),
+    ],
+    ids=ascii,
+)
+def test_hostile_names(name, shown):
+    assert printable(name) == shown
+    with pytest.raises(ValueError, match="surplus") as info:
+        match_arrays({name: np.ones(2)}, WANTED, "cat.pth")
+    assert f"1 surplus in it: {shown}. It has" in str(info.value)
+
+
+def test_dtype_with_hostile_names():
+    strange = {"fc.kernel": np.zeros((8, 5), [("\x1b[2J" * 100, "f4")])}
+    with pytest.raises(ValueError, match=r"real numbers: fc\.kernel is void32\. It"):
+        match_arrays(strange, WANTED, "cat.pth")
 
 
 def test_published_weights(shared):

@@ -17,19 +17,16 @@ __all__ = ["FROM_CAFFE", "bvlc_alexnet_params", "bvlc_googlenet_params"]
 Layers = Mapping[str, Mapping[str, np.ndarray]]
 LayerParams = dict[str, dict[str, np.ndarray]]
 
+ALEXNET_SIDE = 6
+
 
 def bvlc_alexnet_params(layers: Layers) -> LayerParams:
-    """Map ``bvlc_alexnet.caffemodel``: ``fc6`` reads a 6x6 feature map, channels first in Caffe.
-
-    Raises
-    ------
-    ValueError
-        If ``fc6`` cannot come from such a map.
-    """
+    """Map ``bvlc_alexnet.caffemodel``: ``fc6`` reads a 6x6 feature map, channels first in Caffe."""
     params = {name: dict(parts) for name, parts in layers.items()}
     kernel = params.get("fc6", {}).get("kernel")
-    if kernel is not None and kernel.ndim == 2:
-        params["fc6"]["kernel"] = channels_last(kernel, (6, 6), "weights")
+    # A kernel that cannot read such a map is left to the comparison with the network.
+    if kernel is not None and kernel.ndim == 2 and kernel.shape[0] % ALEXNET_SIDE**2 == 0:
+        params["fc6"]["kernel"] = channels_last(kernel, (ALEXNET_SIDE, ALEXNET_SIDE))
     return params
 
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
-from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import jax
@@ -16,18 +14,15 @@ from pdjax.models.classifier import Classifier
 from pdjax.models.network import Network
 from pdjax.weights.caffe_names import FROM_CAFFE
 from pdjax.weights.download import fetch
-from pdjax.weights.files import WeightFile, read_weights
-from pdjax.weights.match import match_params
+from pdjax.weights.files import read_weights
+from pdjax.weights.match import match_arrays, match_params
 from pdjax.weights.mean_image import read_mean_image
 from pdjax.weights.torch_names import FROM_TORCH
 
 __all__ = ["load_model", "load_params"]
 
-LayerParams = Mapping[str, Mapping[str, np.ndarray]]
-
+# The names of the kernels in a file of ours end with this, and none in a published file.
 KERNEL = ".kernel"
-# What a checkpoint has beyond the network at inference: counters, auxiliary classifiers.
-ONLY_FOR_TRAINING = re.compile(r"(.+\.num_batches_tracked|aux[12]\..+)")
 
 
 def load_model(
@@ -95,69 +90,17 @@ def load_params(network: Network, path: Path) -> dict[str, dict[str, np.ndarray]
     FileNotFoundError, ValueError
         If the file is missing, damaged or of another network.
     """
-    layers = _layers(network.name, read_weights(path), str(path))
-    return match_params(layers, network.param_shapes, str(path))
-
-
-def _layers(name: str, file: WeightFile, source: str) -> LayerParams:
-    """Bring the names and layouts in a file into our form."""
-    if file.kind == "caffemodel" and name in FROM_CAFFE:
-        return FROM_CAFFE[name](file.arrays)
-    if file.kind != "caffemodel":
-        if any(key.endswith(KERNEL) for key in file.arrays):
-            return _unflattened(file.arrays)
-        if name in FROM_TORCH:
-            return _from_torch(FROM_TORCH[name], file.arrays, source)
+    file, name, source = read_weights(path), network.name, str(path)
+    if file.kind == "caffemodel":
+        if name in FROM_CAFFE:
+            return match_params(FROM_CAFFE[name](file.arrays), network.param_shapes, source)
+    elif any(key.endswith(KERNEL) for key in file.arrays):
+        return match_arrays(file.arrays, network.param_shapes, source)
+    elif name in FROM_TORCH:
+        return match_params(FROM_TORCH[name](file.arrays, source), network.param_shapes, source)
     published = "Caffe model (.caffemodel)" if name in FROM_CAFFE else "PyTorch checkpoint (.pth)"
     raise ValueError(
         f"weights: {source!r} is a {file.kind} file with names that are not those of {name}, "
         f"which was published as a {published}; give that, or what `pdjax weights convert` made "
         "of it"
     )
-
-
-def _unflattened(arrays: Mapping[str, np.ndarray]) -> LayerParams:
-    """Split the names in a file of ours, ``layer.part``; names of layers may hold dots too."""
-    params: dict[str, dict[str, np.ndarray]] = {}
-    for key, array in arrays.items():
-        layer, _, part = key.rpartition(".")
-        params.setdefault(layer, {})[part] = array
-    return params
-
-
-def _from_torch(
-    convert: Callable[[Mapping[str, np.ndarray]], LayerParams],
-    arrays: Mapping[str, np.ndarray],
-    source: str,
-) -> LayerParams:
-    state = _Watched(arrays)
-    try:
-        params = convert(state)
-    except ValueError as error:
-        reason = str(error).removeprefix("weights: ")
-        raise ValueError(f"weights: {source!r} does not fit the network: {reason}") from error
-    surplus = {
-        name: {"array": array}
-        for name, array in arrays.items()
-        if name not in state.used and not ONLY_FOR_TRAINING.fullmatch(name)
-    }
-    return {**params, **surplus}
-
-
-class _Watched(Mapping[str, np.ndarray]):
-    """Arrays by name, and which of them have been asked for."""
-
-    def __init__(self, arrays: Mapping[str, np.ndarray]) -> None:
-        self.arrays = arrays
-        self.used: set[str] = set()
-
-    def __getitem__(self, name: str) -> np.ndarray:
-        array = self.arrays[name]
-        self.used.add(name)
-        return array
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self.arrays)
-
-    def __len__(self) -> int:
-        return len(self.arrays)

@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["match_params"]
+__all__ = ["match_arrays", "match_params", "printable"]
 
 MAX_LISTED = 20
+MAX_NAME = 80
 
 
 def match_params(
@@ -35,46 +36,54 @@ def match_params(
     ------
     ValueError
         If anything is missing, surplus, of another shape, not made of real numbers, or not finite.
-        One error lists it all, up to 20 of each kind.
+        One error lists it all as ``layer.part``, up to 20 of each kind.
     """
-    given = _flat(params)
-    shapes = {entry: tuple(leaf.shape) for entry, leaf in _flat(wanted).items()}
-    common = [entry for entry in shapes if entry in given]
-    fitting, misshapen, strange = [], [], []
-    for entry in common:
-        array = np.asarray(given[entry])
-        if array.shape != shapes[entry]:
-            misshapen.append(f"{_name(entry)} is {array.shape} instead of {shapes[entry]}")
+    return match_arrays(_flat(params), wanted, source)
+
+
+def match_arrays(
+    arrays: Mapping[str, Any], wanted: Mapping[str, Mapping[str, Any]], source: str
+) -> dict[str, dict[str, np.ndarray]]:
+    """Do as `match_params` with arrays that a file calls ``layer.part``."""
+    shapes = {name: tuple(leaf.shape) for name, leaf in _flat(wanted).items()}
+    common = [name for name in shapes if name in arrays]
+    fitting, misshapen, strange = {}, [], []
+    for name in common:
+        array = np.asarray(arrays[name])
+        if array.shape != shapes[name]:
+            misshapen.append(f"{name} is {array.shape} instead of {shapes[name]}")
         elif not _real(array):
-            strange.append(f"{_name(entry)} is {array.dtype}")
+            strange.append(f"{name} is {array.dtype.name}")
         else:
-            fitting.append((entry, _float32(array)))
+            fitting[name] = _float32(array)
     problems = [
-        _listed("missing from it", [_name(entry) for entry in shapes if entry not in given]),
-        _listed("surplus in it", [_name(entry) for entry in given if entry not in shapes]),
+        _listed("missing from it", [name for name in shapes if name not in arrays]),
+        _listed("surplus in it", [printable(name) for name in arrays if name not in shapes]),
         _listed("of another shape", misshapen),
         _listed("not made of real numbers", strange),
-        _listed(
-            "not finite", [_name(entry) for entry, array in fitting if not np.isfinite(array).all()]
-        ),
+        _listed("not finite", [name for name, array in fitting.items() if not _finite(array)]),
     ]
     if any(problems):
         raise ValueError(
-            f"weights: {source} does not fit the network: {'; '.join(filter(None, problems))}. "
-            + _remedy(len(set(params) & set(wanted)), len(wanted))
+            f"weights: {source!r} does not fit the network: {'; '.join(filter(None, problems))}. "
+            + _remedy(len(common), len(shapes))
         )
-    matched: dict[str, dict[str, np.ndarray]] = {layer: {} for layer in wanted}
-    for (layer, part), array in fitting:
-        matched[layer][part] = array
-    return matched
+    return {
+        layer: {part: fitting[f"{layer}.{part}"] for part in parts}
+        for layer, parts in wanted.items()
+    }
 
 
-def _flat(params: Mapping[str, Mapping[str, Any]]) -> dict[tuple[str, str], Any]:
-    return {(layer, part): leaf for layer, parts in params.items() for part, leaf in parts.items()}
+def printable(name: str) -> str:
+    """Shorten a name found in a file, and take from it what a terminal might obey."""
+    clean = name if name.isprintable() else ascii(name)
+    return clean if len(clean) <= MAX_NAME else f"{clean[: MAX_NAME - 3]}..."
 
 
-def _name(entry: tuple[str, str]) -> str:
-    return f"{entry[0]} ({entry[1]})"
+def _flat(params: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    return {
+        f"{layer}.{part}": leaf for layer, parts in params.items() for part, leaf in parts.items()
+    }
 
 
 def _real(array: np.ndarray) -> bool:
@@ -88,6 +97,10 @@ def _float32(array: np.ndarray) -> np.ndarray:
         return np.ascontiguousarray(array.astype(np.float32, copy=False)).reshape(array.shape)
 
 
+def _finite(array: np.ndarray) -> bool:
+    return bool(np.isfinite(array).all())
+
+
 def _listed(what: str, entries: list[str]) -> str:
     if not entries:
         return ""
@@ -98,7 +111,7 @@ def _listed(what: str, entries: list[str]) -> str:
 def _remedy(common: int, total: int) -> str:
     if 2 * common < total:
         return (
-            f"It has {common} of the {total} layers and seems to belong to another network; "
+            f"It has {common} of the {total} arrays and seems to belong to another network; "
             "give the weights of this one or load that one"
         )
     return "Give the published weights of this network, or fetch the file again"
