@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +24,7 @@ from pdjax.windows import per_axis
 
 __all__ = [
     "SAMPLERS",
+    "in_options",
     "make_hidden_sampler",
     "make_sampler",
     "parse_classes",
@@ -32,6 +34,14 @@ __all__ = [
 
 BATCH = 8
 MAX_NUMBERS = 8000
+OPTIONS = {
+    "rng_key": "--seed",
+    "num_samples": "--samples",
+    "batch_size": "--batch-size",
+    "max_patch": "--max-patch",
+}
+"""Arguments that the command line calls by other names."""
+
 SAMPLERS = ("conditional", "marginal", "grey", "mean", "blur")
 
 
@@ -109,14 +119,26 @@ def make_hidden_sampler(
 
 
 def _activations(net: Classifier, layer: str, images: ImageFolder, progress: bool) -> np.ndarray:
-    bar = progress_bar(len(images), "images", progress, layer)
     parts = []
-    for first in range(0, len(images), BATCH):
-        batch = np.stack([images[i] for i in range(first, min(first + BATCH, len(images)))])
-        parts.append(np.asarray(net(batch, (layer,))[layer]))
-        bar.update(len(batch))
-    bar.close()
+    with progress_bar(len(images), "images", progress, layer) as bar:
+        for first in range(0, len(images), BATCH):
+            batch = np.stack([images[i] for i in range(first, min(first + BATCH, len(images)))])
+            parts.append(np.asarray(net(batch, (layer,))[layer]))
+            bar.update(len(batch))
     return np.concatenate(parts)
+
+
+def in_options(message: str) -> str:
+    """Put the message of an error into the words of the command line.
+
+    Examples
+    --------
+    >>> in_options("batch_size=0 must be an int of at least 1")
+    '--batch-size=0 must be an int of at least 1'
+    """
+    # Only words that stand free or before an equals sign: file names may hold these as well.
+    free = rf"(?<!\S)({'|'.join(OPTIONS)})(?=[=,;:\s]|$)"
+    return re.sub(free, lambda found: OPTIONS[found[1]], message)
 
 
 def parse_classes(text: str) -> int | list[int | str]:

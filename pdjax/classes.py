@@ -77,6 +77,11 @@ def _by_name(name: str, labels: Sequence[str]) -> int:
         raise ValueError(
             f"classes: {name!r} stands for several classes; choose by index: {several}"
         )
+    if tuple(labels) == tuple(map(str, range(len(labels)))):
+        raise ValueError(
+            f"classes: there is no class named {name!r}; the classes of this network have no names "
+            f"but their indices, from 0 to {len(labels) - 1}"
+        )
     known = {part: None for parts in synonyms for part in parts}
     near = difflib.get_close_matches(wanted, known, n=3, cutoff=0.5)
     inside = [part for part in known if wanted and wanted in part][:3]

@@ -13,7 +13,14 @@ import numpy as np
 import typer
 
 import pdjax
-from pdjax.choices import make_hidden_sampler, make_sampler, parse_classes, parse_ints, parse_window
+from pdjax.choices import (
+    in_options,
+    make_hidden_sampler,
+    make_sampler,
+    parse_classes,
+    parse_ints,
+    parse_window,
+)
 from pdjax.classes import select_classes
 from pdjax.difference import check_samples
 from pdjax.explain import count_passes
@@ -112,6 +119,7 @@ def explain(
     ] = None,
 ) -> None:
     """Explain a photograph: writes a picture and an .npz with the numbers."""
+    started = time.monotonic()
     outputs = Outputs.of(output or Path(f"{image.stem}-explained.png"))
     net = pdjax.load_model(model, weights, progress=progress)
     pixels = pdjax.load_image(image, size=net.image_size)
@@ -133,7 +141,7 @@ def explain(
     samples = 1 if chosen.constant else samples
     check_samples(chosen, shape, samples)
     _announce(net, grid, samples)
-    started = time.monotonic()
+    set_up = time.monotonic()
     try:
         explanation = pdjax.explain(
             net, pixels, chosen, rng_key=jax.random.key(seed), num_samples=samples, stride=stride,
@@ -145,8 +153,9 @@ def explain(
         again = "the same command goes on" if checkpoint else "with --checkpoint FILE it would be"
         typer.secho(f"pdjax: interrupted; {kept}; {again}", err=True, fg="yellow")
         raise typer.Exit(130) from None
+    rate = explanation.settings["passes"] / (time.monotonic() - set_up)
     outputs.write(explanation, show_error=show_error)
-    _report(explanation, outputs, time.monotonic() - started)
+    _report(explanation, outputs, rate, time.monotonic() - started)
 
 
 @app.command()
@@ -218,7 +227,12 @@ def plot(
         typer.Option(help="The picture (.png, .pdf, .svg) or page (.html). Default: RESULT.png."),
     ] = None,
     layer: Annotated[str | None, typer.Option(help="The layer to draw. Default: the last.")] = None,
-    units: Annotated[str | None, typer.Option(help="Rows to draw, e.g. 0,2. Default: ten.")] = None,
+    units: Annotated[
+        str | None,
+        typer.Option(
+            help="Rows to draw, e.g. 0,2. Default: ten classes, or the strongest feature maps."
+        ),
+    ] = None,
     show_error: ShowError = False,
 ) -> None:
     """Draw a saved result again, as a picture or as a page to look around in."""
@@ -236,7 +250,7 @@ def main() -> None:
     try:
         app()
     except (ValueError, TypeError, OSError) as error:
-        typer.secho(f"pdjax: error: {error}", err=True, fg="red")
+        typer.secho(f"pdjax: error: {in_options(str(error))}", err=True, fg="red")
         sys.exit(2)
     except MemoryError:
         typer.secho("pdjax: error: out of memory; use a smaller --batch-size", err=True, fg="red")
@@ -250,13 +264,13 @@ def _announce(net: pdjax.Classifier, grid: WindowGrid, samples: int) -> None:
     )
 
 
-def _report(explanation: pdjax.Explanation, outputs: Outputs, seconds: float) -> None:
+def _report(explanation: pdjax.Explanation, outputs: Outputs, rate: float, seconds: float) -> None:
     for layer in explanation.layers:
         if len(explanation.names[layer]) <= 10:
             for title in explanation.titles(layer):
                 typer.echo(f"  {title}")
-    rate = explanation.settings["passes"] / seconds
-    typer.echo(f"{outputs.picture} and {outputs.numbers} ({seconds:.0f} s, {rate:.0f} images/s)")
+    took = f"{seconds:.0f} s in all; {rate:.0f} images/s while explaining"
+    typer.echo(f"{outputs.picture} and {outputs.numbers} ({took})")
 
 
 def _split(text: str | None) -> list[str] | None:

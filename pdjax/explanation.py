@@ -16,11 +16,13 @@ from pdjax.picture import (
     feature_map_grid,
     relevance_figure,
     relevance_html,
+    strongest,
 )
 
 __all__ = ["Explanation"]
 
 MAX_ROWS = 10
+MAX_MAPS = 16
 
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
@@ -82,17 +84,16 @@ class Explanation:
         return (
             f"{s['model']}; {s['sampler']}; windows of {window} pixels{where} at stride {stride}, "
             f"{samples}, {s['passes']:,} forward passes"
-            + (f"; Laplace's correction with N = {correction:,}" if correction else "")
+            + ("" if correction is None else f"; Laplace's correction with N = {correction:,}")
         )
 
     def titles(self, layer: str) -> list[str]:
         """One line per unit of a layer: its name, and what the network gives for it."""
         is_probability = layer in self.settings["probabilities"]
         symbol = "p" if is_probability else layer
-        kind = "feature map " if layer in self.layer_relevance else ""
         return [
-            f"{kind}{name}, {symbol} = {value:.3g}"
-            for name, value in zip(self.names[layer], self.prediction[layer], strict=True)
+            f"{name}, {symbol} = {value:.3g}"
+            for name, value in zip(self._full_names(layer), self.prediction[layer], strict=True)
         ]
 
     def plot(
@@ -123,12 +124,15 @@ class Explanation:
         """
         layer = self._layer(layer)
         if layer in self.layer_relevance:
-            rows = self._rows(layer, units, len(self.names[layer]))
+            rows = self._strongest(layer, units)
+            names = self._full_names(layer)
             return feature_map_grid(
                 self._on_image(self.relevance[layer][rows]),
                 unit=f"{layer}: {self.measures[layer]}",
                 image=self.image,
-                names=[self.names[layer][row] for row in rows],
+                count=len(rows),
+                names=[names[row] for row in rows],
+                caption=self.caption,
             )
         rows = self._rows(layer, units, MAX_ROWS)
         return relevance_figure(
@@ -192,9 +196,18 @@ class Explanation:
         layer: str | None = None,
         units: Sequence[int] | None = None,
     ) -> None:
-        """Write a page to look around in: one file that needs nothing else."""
+        """Write a page to look around in: one file that needs nothing else.
+
+        Parameters
+        ----------
+        path : path
+            The file to write.
+        layer, units
+            As in `plot`.
+        """
         layer = self._layer(layer)
-        rows = self._rows(layer, units, MAX_ROWS)
+        hidden = layer in self.layer_relevance
+        rows = self._strongest(layer, units) if hidden else self._rows(layer, units, MAX_ROWS)
         page = relevance_html(
             self.image,
             self._on_image(self.relevance[layer][rows]),
@@ -202,6 +215,7 @@ class Explanation:
             titles=[self.titles(layer)[row] for row in rows],
             unit=self.measures[layer],
             caption=self.caption,
+            rows="units" if hidden else "classes",
         )
         with atomic_path(path) as temporary:
             temporary.write_text(page, encoding="utf-8")
@@ -243,6 +257,21 @@ class Explanation:
         if not rows or any(not 0 <= row < count for row in rows):
             raise ValueError(f"units={units!r} must be rows of the {count} units of {layer!r}")
         return rows
+
+    def _strongest(self, layer: str, units: Sequence[int] | None) -> list[int]:
+        """Rows of a hidden layer, strongest first: those in ``units``, or so many as fit a page."""
+        rows = self._rows(layer, units, len(self.names[layer]))
+        maps = self._on_image(self.relevance[layer][rows])
+        return [rows[index] for index in strongest(maps, MAX_MAPS if units is None else None)]
+
+    def _full_names(self, layer: str) -> list[str]:
+        """Names of the units, with what they are: single units are named by their position."""
+        if layer not in self.layer_relevance:
+            return list(self.names[layer])
+        return [
+            f"unit {name}" if name.startswith("(") else f"feature map {name}"
+            for name in self.names[layer]
+        ]
 
     def _on_image(self, maps: np.ndarray) -> np.ndarray:
         """Enlarge maps (units, *spatial) of a hidden layer's windows to the pixels of the image."""

@@ -164,7 +164,9 @@ def relevance_maps(
             maps.layer_standard_error[layer] = box_average_error(error, grid, freedom)[0]
             value, mean, variance = value.units, mean.units, variance.units
         if isinstance(value, Probability):
-            error = jnp.sqrt(variance.p / num_samples)
+            # One of the two is lost to rounding where the other is close to one.
+            spread = jnp.maximum(variance.p, variance.complement)
+            error = jnp.sqrt(spread / num_samples)
             relevance, error = measure_probability(
                 rule.measure, value, mean, error, rule.num_training_images, rule.num_classes
             )

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import sys
+import types
 import warnings
 from pathlib import Path
 
@@ -11,6 +13,7 @@ import pytest
 from PIL import Image
 
 import pdjax
+from pdjax.choices import in_options
 from pdjax.cli import main
 
 
@@ -99,6 +102,62 @@ def test_fit_then_explain(run, photo):
     assert "529 windows with 2 samples each, 1,059 forward passes" in out
 
 
+def test_fit_names_all_unreadable_images_below_the_bar_and_writes_nothing(run, photo):
+    folder = photo.parent / "photos"
+    folder.mkdir()
+    photo.rename(folder / "c.png")
+    for name in ("a.png", "b.png", "d.png"):
+        (folder / name).write_text("no image")
+    status, _, err = run("fit", folder, "--max-patch", "8", "--output", "mine.npz")
+    assert status == 2
+    assert "fitting: " in err
+    last = re.split(r"[\r\n]", err.strip())[-1]
+    assert last.startswith("pdjax: error: images: 3 of 4 cannot be used: ")
+    assert all(name in last for name in ("a.png", "b.png", "d.png"))
+    assert "fitting" not in last
+    assert list(Path().iterdir()) == [folder.relative_to(Path.cwd())]
+
+
+def test_the_time_is_all_that_was_waited_for(run, photo, monkeypatch):
+    clock = [0.0]
+
+    def slowly(function, seconds):
+        def wrapped(*arguments, **options):
+            clock[0] += seconds
+            return function(*arguments, **options)
+
+        return wrapped
+
+    monkeypatch.setattr("pdjax.cli.time", types.SimpleNamespace(monotonic=lambda: clock[0]))
+    for name, seconds in (("pdjax.load_model", 300), ("pdjax.explain", 17)):
+        owner, _, attribute = name.partition(".")
+        function = getattr(sys.modules[owner], attribute)
+        monkeypatch.setattr(sys.modules[owner], attribute, slowly(function, seconds))
+    status, out, _ = run("explain", photo, *QUICK)
+    assert status == 0
+    assert "(317 s in all; 1 images/s while explaining)" in out
+
+
+def test_errors_speak_of_what_was_typed(run, photo):
+    assert run("explain", photo, *QUICK, "--checkpoint", "run.npz")[0] == 0
+    status, _, err = run("explain", photo, *QUICK, "--checkpoint", "run.npz", "--seed", "1")
+    assert status == 2
+    assert "belongs to another run, differing in --seed; give another" in err
+
+
+@pytest.mark.parametrize(
+    ("message", "expected"),
+    [
+        ("differing in rng_key, num_samples; give", "differing in --seed, --samples; give"),
+        ("num_samples=7 is more than the 6", "--samples=7 is more than the 6"),
+        ("rng_key", "--seed"),
+        ("image: 'rng_key.png' and /tmp/rng_key: no", "image: 'rng_key.png' and /tmp/rng_key: no"),
+    ],
+)
+def test_arguments_are_called_by_their_options(message, expected):
+    assert in_options(message) == expected
+
+
 def test_start_from_a_hidden_layer(run, photo):
     folder = photo.parent / "photos"
     folder.mkdir()
@@ -152,7 +211,8 @@ BAD = {
     "negative stride": (("explain", "photo.png", "--stride", "-1"), "at least 1 pixel"),
     "stride too large": (("explain", "photo.png", "--stride", "11"), "would be missed"),
     "patch too large": (("explain", "photo.png", "--window", "45"), "fit statistics for larger"),
-    "one sample": (("explain", "photo.png", "--samples", "1"), "2 samples or more"),
+    "one sample": (("explain", "photo.png", "--samples", "1"), "--samples=1 leaves"),
+    "empty batch": (("explain", "photo.png", *QUICK, "--batch-size", "0"), "--batch-size=0 must"),
     "unknown sampler": (("explain", "photo.png", "--sampler", "magic"), "conditional, marginal"),
     "marginal, no images": (("explain", "photo.png", "--sampler", "marginal"), "--images FOLDER"),
     "unknown colour": (("explain", "photo.png", "--color", "red"), "'joint' or 'independent'"),

@@ -191,6 +191,14 @@ def test_a_callable_of_numpy_arrays_needs_no_jax() -> None:
     assert result.settings["model"] == "plain"
 
 
+def test_classes_without_names_are_asked_for_by_index() -> None:
+    def plain(images):
+        return np.asarray(network(PARAMS, images)["prob"])
+
+    with pytest.raises(ValueError, match=r"no class named 'tabby'; .* indices, from 0 to 4$"):
+        run(net=plain, engine="callable", classes=["tabby"])
+
+
 BAD = [
     ({"image": np.where(IMAGE > 0.9, np.nan, IMAGE)}, ValueError, r"image has NaN or infinite"),
     ({"image": IMAGE * 255}, ValueError, r"image has values from .* outside \[0, 1\]; scale"),

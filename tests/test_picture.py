@@ -161,7 +161,7 @@ def test_grid_is_ordered_by_strength(relevance):
     assert titles == ["unit 1", "unit 3", "unit 0"]
     every = feature_map_grid(maps, unit="activation difference", names=list("abcd"))
     last = [axes.get_title() for axes in every.axes if axes.images][-1]
-    assert last == "c\n±0"
+    assert last == "c\n0 everywhere"
 
 
 def test_grid_over_the_image(image, relevance):
@@ -296,6 +296,7 @@ TITLES = {"titles": ["a", "b"], **WORDS}
         (lambda: relevance_html(PHOTO, MAPS, _nan(MAPS), **TITLES), "standard_error: 1 of"),
         (lambda: relevance_html(PHOTO, MAPS * np.inf, None, **TITLES), "relevance: 40 of"),
         (lambda: relevance_html(PHOTO, np.full((2, 4, 5), 1e300), None, **TITLES), "beyond"),
+        (lambda: relevance_html(PHOTO, MAPS, None, rows="maps", **TITLES), "rows: is 'maps'"),
         (lambda: overlay(PHOTO, MAPS[0], 0.0), "scale: is 0.0"),
         (lambda: overlay(PHOTO, MAPS[0], 1.0, opacity=1.5), "opacity: is 1.5"),
         (lambda: overlay(PHOTO, MAPS[0, :3], 1.0), "relevance: has shape"),

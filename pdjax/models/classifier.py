@@ -41,9 +41,14 @@ class Classifier:
         The layers that hold class probabilities. They are measured by weight of evidence, all
         others by activation difference.
     num_training_images : int or None
-        N of Laplace's correction; None switches the correction off.
+        N of Laplace's correction, at least 0; None switches the correction off.
     channels : int
         Channels of an image.
+
+    Raises
+    ------
+    ValueError
+        If ``num_training_images`` is something else.
     """
 
     name: str
@@ -55,6 +60,9 @@ class Classifier:
     probabilities: tuple[str, ...] = ("prob",)
     num_training_images: int | None = None
     channels: int = 3
+
+    def __post_init__(self) -> None:
+        _check_count(self.num_training_images)
 
     def __call__(
         self,
@@ -113,11 +121,17 @@ class Classifier:
         probabilities : tuple of str
             The layers that hold class probabilities (rows that sum to one).
         num_training_images : int, optional
-            N of Laplace's correction; None switches the correction off.
+            N of Laplace's correction, at least 0; None switches the correction off.
         channels : int
             Channels of an image.
         name : str
             What to call the network.
+
+        Raises
+        ------
+        ValueError
+            If ``f`` does not return what the other arguments say, or
+            ``num_training_images`` is something else.
 
         Examples
         --------
@@ -128,6 +142,7 @@ class Classifier:
         >>> net(jnp.ones((2, 8, 8, 3)))["prob"].shape
         (2, 3)
         """
+        _check_count(num_training_images)
         predict = NamedOutputs.of(f, probabilities)
         dtype = jax.dtypes.canonicalize_dtype(np.float64)
         shapes = activation_shapes(predict, params, (*_spatial(image_size), channels), dtype)
@@ -225,6 +240,16 @@ def activation_shapes(
     check_units({name: shape.shape for name, shape in shapes.items()})
     # JAX sorts the keys of what a traced function returns; forward order is the dict's own.
     return {name: shapes[name] for name in order}
+
+
+def _check_count(num_training_images: object) -> None:
+    count = num_training_images
+    if count is None or (isinstance(count, int) and not isinstance(count, bool) and count >= 0):
+        return
+    raise ValueError(
+        f"num_training_images={count!r} must be an int of at least 0, or None to leave Laplace's "
+        "correction out"
+    )
 
 
 def _spatial(image_size: int | tuple[int, ...]) -> tuple[int, ...]:

@@ -6,7 +6,7 @@ from pdjax.picture.comparison import comparison_figure
 from pdjax.picture.figure import relevance_figure, save_figure
 from pdjax.picture.grid import feature_map_grid
 from pdjax.picture.html import relevance_html
-from pdjax.picture.overlay import overlay, relevance_colors, symmetric_scale
+from pdjax.picture.overlay import overlay, relevance_colors, strongest, symmetric_scale
 
 __all__ = [
     "comparison_figure",
@@ -16,5 +16,6 @@ __all__ = [
     "relevance_figure",
     "relevance_html",
     "save_figure",
+    "strongest",
     "symmetric_scale",
 ]

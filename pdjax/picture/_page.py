@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -25,6 +25,7 @@ __all__ = [
     "add_bar",
     "bar_ticks",
     "bar_width",
+    "caption_lines",
     "panel_size",
     "show",
     "style_bar",
@@ -43,15 +44,14 @@ BAR_THICKNESS = 0.13
 TICK_LENGTH = 0.09
 TICK_SIZE = 8.0
 LABEL_SIZE = 8.5
+CAPTION_SIZE = 7.5
 
 
 class Picture(Figure):
     """A figure of its own, known to no window or global state, that notebooks can display."""
 
-    def __init__(
-        self, width: float, height: float, layout: Literal["constrained"] | None = None
-    ) -> None:
-        super().__init__(figsize=(width, height), dpi=100, layout=layout, facecolor="white")
+    def __init__(self, width: float, height: float) -> None:
+        super().__init__(figsize=(width, height), dpi=100, facecolor="white")
         FigureCanvasAgg(self)
 
     def _repr_png_(self) -> bytes:
@@ -88,6 +88,18 @@ class Picture(Figure):
             va="bottom",
             parse_math=False,
         )
+
+    def add_caption(self, words: str, left: float, bottom: float) -> None:
+        """Write the lines of `caption_lines`, the last one ending at ``bottom``."""
+        self.add_words(words, left, bottom, CAPTION_SIZE, FAINT)
+
+
+def caption_lines(caption: str, width: float) -> tuple[str, float]:
+    """Return a caption in lines of at most ``width`` inches, and the height of all in inches."""
+    words = "\n".join(
+        fitted(each, width=width, size=CAPTION_SIZE, max_lines=20) for each in caption.splitlines()
+    )
+    return words, height_of(words, CAPTION_SIZE)
 
 
 def panel_size(height: int, width: int, *, side: float) -> tuple[float, float]:

@@ -19,6 +19,7 @@ from pdjax.picture._page import (
     add_bar,
     bar_ticks,
     bar_width,
+    caption_lines,
     show,
 )
 from pdjax.picture._text import fitted, height_of
@@ -28,7 +29,6 @@ __all__ = ["MapColumn", "row_panels"]
 
 TITLE_SIZE = 11.0
 HEADING_SIZE = 8.5
-CAPTION_SIZE = 7.5
 MARGIN = 0.15
 GAP = 0.14
 TITLE_GAP = 0.08
@@ -99,21 +99,19 @@ def row_panels(
     headings = [
         fitted(heading, width=0.97 * width, size=HEADING_SIZE, max_lines=2) for heading in headings
     ]
-    words = "\n".join(
-        fitted(each, width=line, size=CAPTION_SIZE, max_lines=20) for each in caption.splitlines()
-    )
+    words, caption_height = caption_lines(caption, line)
     tops = []
     top = MARGIN
     for title in titles:
         tops.append(top + height_of(title, TITLE_SIZE) + TITLE_GAP)
         top = tops[-1] + height + ROW_GAP
     heading_height = max(height_of(heading, HEADING_SIZE) for heading in headings)
-    bottom = top - ROW_GAP + HEADING_MARGIN + heading_height + height_of(words, CAPTION_SIZE)
+    bottom = top - ROW_GAP + HEADING_MARGIN + heading_height + caption_height
     figure = Picture(paper_width, bottom + MARGIN)
     panels = [[figure.add_panel(left, top, width, height) for left in lefts] for top in tops]
     for title, top in zip(titles, tops, strict=True):
         figure.add_words(title, MARGIN, top - TITLE_GAP, TITLE_SIZE, INK, weight="bold")
     for axes, heading in zip(panels[-1], headings, strict=True):
         axes.set_xlabel(heading, fontsize=HEADING_SIZE, color=FAINT, labelpad=4, parse_math=False)
-    figure.add_words(words, MARGIN, bottom, CAPTION_SIZE, FAINT)
+    figure.add_caption(words, MARGIN, bottom)
     return figure, panels

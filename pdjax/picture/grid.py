@@ -11,9 +11,18 @@ from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
 from pdjax.picture._checks import checked_image, checked_maps, checked_names
-from pdjax.picture._page import FAINT, INK, RELEVANCE_COLORMAP, Picture, panel_size, show, style_bar
+from pdjax.picture._page import (
+    FAINT,
+    INK,
+    RELEVANCE_COLORMAP,
+    Picture,
+    caption_lines,
+    panel_size,
+    show,
+    style_bar,
+)
 from pdjax.picture._text import fitted
-from pdjax.picture.overlay import overlay, symmetric_scale
+from pdjax.picture.overlay import overlay, strength, strongest
 
 __all__ = ["feature_map_grid"]
 
@@ -29,11 +38,12 @@ def feature_map_grid(
     count: int = 16,
     names: Sequence[str] | None = None,
     columns: int = 4,
+    caption: str = "",
 ) -> Figure:
     """Draw the feature maps whose relevance is largest, each on a scale of its own.
 
-    Over each map stand its name and the relevance that is fully red; maps are ordered by that
-    number (see `symmetric_scale`), maps of equal strength by index.
+    Over each map stand its name and the relevance that is fully red, or that it is zero everywhere;
+    maps are ordered by that number (see `strongest`).
 
     Parameters
     ----------
@@ -49,6 +59,8 @@ def feature_map_grid(
         One for each unit; by default ``"unit 0"`` and so on.
     columns : int
         How many maps to put side by side.
+    caption : str
+        The settings in words, printed small under the maps; may be empty.
 
     Returns
     -------
@@ -68,26 +80,29 @@ def feature_map_grid(
     for argument, value in (("count", count), ("columns", columns)):
         if value < 1:
             raise ValueError(f"{argument}: is {value}; give at least 1")
-    peaks = np.abs(maps).max(axis=(1, 2))
-    scales = np.array([symmetric_scale(each) for each in maps])
-    strongest = np.argsort(-np.where(peaks > 0, scales, 0), kind="stable")[:count]
-    columns = min(columns, len(strongest))
-    rows = -(-len(strongest) // columns)
+    chosen = strongest(maps, count)
+    strengths = {index: strength(maps[index]) for index in chosen}
+    columns = min(columns, len(chosen))
+    rows = -(-len(chosen) // columns)
     width, height = panel_size(*maps.shape[1:], side=1.9)
     headings = {
         index: fitted(names[index], width=width, size=TITLE_SIZE, max_lines=2)
-        + f"\n\N{PLUS-MINUS SIGN}{scales[index] if peaks[index] > 0 else 0:.3g}"
-        for index in strongest
+        + f"\n{_scale_in_words(strengths[index])}"
+        for index in chosen
     }
     title_lines = max(heading.count("\n") + 1 for heading in headings.values())
     paper_width = max(columns * (width + GAP) + GAP, 3.0)
-    paper_height = rows * (height + GAP + title_lines * TITLE_SIZE * 1.4 / 72) + 0.75
-    figure = Picture(paper_width, paper_height, layout="constrained")
+    words, caption_height = caption_lines(caption, 0.97 * (paper_width - 2 * GAP))
+    foot = caption_height + 2 * GAP if words else 0.0
+    paper_height = rows * (height + GAP + title_lines * TITLE_SIZE * 1.4 / 72) + 0.75 + foot
+    figure = Picture(paper_width, paper_height)
+    above_caption = (0, foot / paper_height, 1, 1 - foot / paper_height)
+    figure.set_layout_engine("constrained", rect=above_caption)
     panels = figure.subplots(rows, columns, squeeze=False)
-    for axes in panels.flat[len(strongest) :]:
+    for axes in panels.flat[len(chosen) :]:
         axes.set_axis_off()
-    for axes, index in zip(panels.flat, strongest, strict=False):
-        scale = float(scales[index])
+    for axes, index in zip(panels.flat, chosen, strict=False):
+        scale = strengths[index] or 1.0
         if photo is None:
             show(axes, maps[index], cmap=RELEVANCE_COLORMAP, vmin=-scale, vmax=scale)
         else:
@@ -100,11 +115,19 @@ def feature_map_grid(
             linespacing=1.2,
             parse_math=False,
         )
+    if any(strengths.values()):
+        which = "the map" if len(chosen) == 1 else "each map"
+        unit = f"{unit}; the scale \N{PLUS-MINUS SIGN} stands over {which}"
     _shared_bar(figure, panels, unit, paper_width)
+    figure.add_caption(words, GAP / 2, paper_height - GAP)
     return figure
 
 
-def _shared_bar(figure: Picture, panels: np.ndarray, unit: str, width: float) -> None:
+def _scale_in_words(amount: float) -> str:
+    return f"\N{PLUS-MINUS SIGN}{amount:.3g}" if amount else "0 everywhere"
+
+
+def _shared_bar(figure: Picture, panels: np.ndarray, label: str, width: float) -> None:
     """Explain the colours once, since every map goes from minus to plus its own number."""
     colors = ScalarMappable(Normalize(-1, 1), RELEVANCE_COLORMAP)
     bar = figure.colorbar(
@@ -118,6 +141,5 @@ def _shared_bar(figure: Picture, panels: np.ndarray, unit: str, width: float) ->
     )
     bar.ax.set_xticklabels(["\N{MINUS SIGN}scale", "0", "+scale"])
     style_bar(bar)
-    label = f"{unit}; the scale \N{PLUS-MINUS SIGN} stands over each map"
     words = fitted(label, width=width - 0.3, size=8.0, max_lines=3)
     bar.set_label(words, fontsize=8.0, color=FAINT, parse_math=False)

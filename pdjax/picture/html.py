@@ -1,4 +1,4 @@
-"""The explanation as one page: choose a class, fade the overlay, read any pixel with its error.
+"""The explanation as one page: choose a map, fade the overlay, read any pixel with its error.
 
 The page is whole in itself and asks nothing of the network. Everything that comes from outside
 (names of classes, the caption) is data to it: escaped in the markup, and in the script a JSON text
@@ -26,10 +26,34 @@ from pdjax.picture.overlay import (
     LIGHTNESS,
     OPACITY,
     OPACITY_EXPONENT,
+    strongest,
     symmetric_scale,
 )
 
 __all__ = ["relevance_html"]
+
+WORDS = {
+    "classes": {
+        "heading": "Evidence in an image",
+        "legend": "Class",
+        "lead": '<span class="for">Red</span> parts of the image speak for the class, '
+        '<span class="against">blue</span> parts against it.',
+        "lowest": "against",
+        "highest": "for",
+        "unspread": "",
+    },
+    "units": {
+        "heading": "What raises an activation",
+        "legend": "Feature map or unit",
+        "lead": 'Hide a <span class="for">red</span> part of the image and the activation falls: '
+        'the part raises it. Hide a <span class="against">blue</span> part and it rises: the part '
+        "lowers it. The strongest maps come first.",
+        "lowest": "lowers it",
+        "highest": "raises it",
+        "unspread": ", the same in every sample,",
+    },
+}
+"""What a page calls the rows and their colours; markup, and nothing in it is from outside."""
 
 
 def relevance_html(
@@ -40,6 +64,7 @@ def relevance_html(
     titles: Sequence[str],
     unit: str,
     caption: str,
+    rows: str = "classes",
 ) -> str:
     """Return a self-contained HTML page that shows the relevance of one image.
 
@@ -58,6 +83,10 @@ def relevance_html(
         its end follows every number.
     caption : str
         The settings in words, printed small under the pictures.
+    rows : {"classes", "units"}
+        What the maps are of. The colours of classes are put into words as evidence for and
+        against, those of feature maps and units as what raises and lowers the activation; the
+        latter are put in order, strongest first (see `strongest`).
 
     Returns
     -------
@@ -69,12 +98,18 @@ def relevance_html(
     Raises
     ------
     ValueError
-        If an array is not finite or the shapes do not belong together.
+        If an array is not finite, the shapes do not belong together or ``rows`` is another word.
     """
+    if rows not in WORDS:
+        raise ValueError(f"rows: is {rows!r}; use one of {', '.join(map(repr, WORDS))}")
     photo = checked_image(image)
     maps = checked_maps(relevance, "relevance", shape=photo.shape[:2])
     names = checked_names(titles, "titles", len(maps))
     errors = None if standard_error is None else checked_errors(standard_error, maps)
+    if rows == "units":
+        order = strongest(maps)
+        maps, names = maps[order], tuple(names[index] for index in order)
+        errors = None if errors is None else errors[order]
     bracketed = re.search(r"\(([^()]+)\)\s*$", unit)
     data = {
         "height": photo.shape[0],
@@ -88,6 +123,7 @@ def relevance_html(
         "fullColor": FULL_COLOR,
         "lightness": LIGHTNESS,
         "exponent": OPACITY_EXPONENT,
+        "unspread": WORDS[rows]["unspread"],
     }
     values = {
         "style": _resource("page.css"),
@@ -100,6 +136,7 @@ def relevance_html(
         "caption": html.escape(caption),
         "opacity": str(round(100 * OPACITY)),
         "gradient": ", ".join(COLOR_STOPS),
+        **WORDS[rows],
     }
     # One pass, so that a placeholder's name inside a caption stays what it is.
     return re.sub(r"\{\{(\w+)\}\}", lambda found: values[found[1]], _resource("page.html"))

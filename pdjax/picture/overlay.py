@@ -13,7 +13,15 @@ from numpy.typing import ArrayLike
 
 from pdjax.picture._checks import checked_image, checked_maps, checked_scale
 
-__all__ = ["COLOR_STOPS", "lightened_grey", "overlay", "relevance_colors", "symmetric_scale"]
+__all__ = [
+    "COLOR_STOPS",
+    "lightened_grey",
+    "overlay",
+    "relevance_colors",
+    "strength",
+    "strongest",
+    "symmetric_scale",
+]
 
 COLOR_STOPS = ("#0b3c91", "#3f7fd6", "#a9c8f2", "#ffffff", "#f6b3a6", "#de4a3f", "#96101c")
 """sRGB colours at equal distances from -scale to +scale; the two arms are alike in lightness."""
@@ -56,14 +64,46 @@ def symmetric_scale(relevance: ArrayLike) -> float:
     >>> symmetric_scale(np.zeros((2, 2)))
     1.0
     """
+    return strength(relevance) or 1.0
+
+
+def strength(relevance: ArrayLike) -> float:
+    """Return the number by which maps are ordered: `symmetric_scale`, or 0.0 for nothing but zeros.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> strength(np.array([[0.25, -0.5]])), strength(np.zeros((2, 2)))
+    (0.5, 0.0)
+    """
     maps = checked_maps(relevance, "relevance", num_dimensions=np.ndim(relevance))
     amounts = np.abs(maps)
     largest = float(amounts.max())
     if largest < np.finfo(np.float32).tiny:
-        return 1.0
+        return 0.0
     limit = float(np.percentile(amounts, PERCENTILE, method="higher"))
     # A map with evidence at fewer than one pixel in a thousand must not lose all of it.
     return limit if limit > 1e-3 * largest else largest
+
+
+def strongest(relevance: ArrayLike, count: int | None = None) -> list[int]:
+    """Return the rows of maps in order of `strength`, those of equal strength by index.
+
+    Parameters
+    ----------
+    relevance : array of float, (rows, h, w)
+        Relevance maps in one unit.
+    count : int, optional
+        How many rows to return at most; by default all.
+
+    Raises
+    ------
+    ValueError
+        If the maps are not finite or there is none.
+    """
+    maps = checked_maps(relevance, "relevance")
+    order = np.argsort([-strength(each) for each in maps], kind="stable")
+    return [int(index) for index in order[:count]]
 
 
 def relevance_colors(relevance: ArrayLike, scale: float) -> Float[np.ndarray, "h w 3"]:

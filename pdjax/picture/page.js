@@ -14,7 +14,10 @@
     return Float32Array.from({ length: bytes.length / 4 }, (_, i) => view.getFloat32(4 * i, true));
   };
   const relevance = data.relevance.map(floats);
-  const errors = data.standardError && data.standardError.map(floats);
+  const spreads = (data.standardError || []).map(floats);
+  // Samplers with only one thing to put into a window have no error to speak of.
+  const errors = spreads.some((map) => map.some((value) => value > 0)) ? spreads : null;
+  const empty = relevance.map((map) => map.every((value) => value === 0));
   const stops = data.stops.map((hex) => [1, 3, 5].map((at) => parseInt(hex.slice(at, at + 2), 16)));
 
   let chosen = 0;
@@ -68,15 +71,20 @@
     for (const marker of markers) marker.hidden = place === null;
     byId("needle").hidden = place === null;
     if (place === null) {
-      byId("readout").textContent = "Point at a pixel to read its relevance.";
+      byId("readout").textContent = empty[chosen]
+        ? "This map is 0 everywhere."
+        : "Point at a pixel to read its relevance.";
       return;
     }
     const [row, column] = place;
     const index = row * width + column;
     const value = relevance[chosen][index], scale = data.scales[chosen];
-    const spread = errors ? ` \u00b1 ${written(errors[chosen][index], 2)}` : "";
+    const error = errors && errors[chosen][index];
+    const spread = error ? ` \u00b1 ${written(error, 2)}` : "";
+    // An estimate of 0 does not mean that the value is known exactly.
+    const unspread = error === 0 ? data.unspread : "";
     byId("readout").textContent =
-      `${signed(value)}${spread} ${data.unit} at row ${row}, column ${column}`;
+      `${signed(value)}${spread} ${data.unit}${unspread} at row ${row}, column ${column}`;
     for (const marker of markers) {
       marker.style.left = `${(100 * (column + 0.5)) / width}%`;
       marker.style.top = `${(100 * (row + 0.5)) / height}%`;
@@ -135,14 +143,14 @@
   data.titles.forEach((title, index) => {
     const label = document.createElement("label");
     const button = document.createElement("input");
-    Object.assign(button, { type: "radio", name: "class", checked: index === 0 });
+    Object.assign(button, { type: "radio", name: "row", checked: index === 0 });
     button.addEventListener("change", () => choose(index));
     const words = document.createElement("span");
     words.textContent = title;
     label.append(button, words);
-    byId("classes").append(label);
+    byId("rows").append(label);
   });
-  byId("classes").hidden = data.titles.length === 1;
+  byId("rows").hidden = data.titles.length === 1;
   byId("certain-label").hidden = !errors;
   opacity.addEventListener("input", draw);
   certain.addEventListener("change", draw);

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
-from typing import Protocol, runtime_checkable
+from collections.abc import Iterator, Sequence
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import scipy.fft
@@ -15,6 +15,7 @@ from pdjax.windows import per_axis
 
 __all__ = ["Bounds", "Images", "fit_empirical", "fit_stationary"]
 
+MAX_NAMED = 5
 
 Bounds = tuple[float, float] | None
 """Range that values must lie in; None allows any finite ones."""
@@ -34,23 +35,18 @@ def fit_stationary(
     """Mean colour ``(c,)`` and autocovariance ``(2 m - 1, ..., c, c)``, m being ``max_patch``."""
     dimensions, channels = _axes_and_channels(images)
     patch = per_axis(max_patch, dimensions, "max_patch")
-    bar = progress_bar(2 * len(images), "images", progress, "fitting")
     total, pixels = 0.0, 0
-    for index in range(len(images)):
-        image = _checked_image(images, index, patch, channels, bounds)
-        total = total + image.reshape(-1, image.shape[-1]).sum(0)
-        pixels += image[..., 0].size
-        bar.update(1)
-    mean = np.asarray(total) / pixels
     products: np.ndarray | float = 0.0
     weight = 0.0
-    for index in range(len(images)):
-        deviation = _checked_image(images, index, patch, channels, bounds) - mean
-        taper = _taper(deviation.shape[:-1])[..., None]
-        products = products + _autocorrelation(taper * deviation, patch)
-        weight += float(np.square(taper).sum())
-        bar.update(1)
-    bar.close()
+    with progress_bar(2 * len(images), "images", progress, "fitting") as bar:
+        for image in _checked_images(images, patch, channels, bounds, bar):
+            total = total + image.reshape(-1, image.shape[-1]).sum(0)
+            pixels += image[..., 0].size
+        mean = np.asarray(total) / pixels
+        for image in _checked_images(images, patch, channels, bounds, bar):
+            taper = _taper(image.shape[:-1])[..., None]
+            products = products + _autocorrelation(taper * (image - mean), patch)
+            weight += float(np.square(taper).sum())
     return mean, np.asarray(products) / weight
 
 
@@ -68,17 +64,14 @@ def fit_empirical(
     each = -(-num_patches // len(images))
     generator = np.random.default_rng(seed)
     total, products = 0.0, 0.0
-    bar = progress_bar(len(images), "images", progress, "fitting")
-    for index in range(len(images)):
-        image = _checked_image(images, index, patch, channels, bounds)
-        room = np.array(image.shape[:-1], np.int64) - np.array(patch) + 1
-        views = np.lib.stride_tricks.sliding_window_view(image, (*patch, image.shape[-1]))
-        rows = views[tuple(generator.integers(room[:, None], size=(len(patch), each)))]
-        rows = rows.reshape(each, -1)
-        total = total + rows.sum(0)
-        products = products + rows.T @ rows
-        bar.update(1)
-    bar.close()
+    with progress_bar(len(images), "images", progress, "fitting") as bar:
+        for image in _checked_images(images, patch, channels, bounds, bar):
+            room = np.array(image.shape[:-1], np.int64) - np.array(patch) + 1
+            views = np.lib.stride_tricks.sliding_window_view(image, (*patch, image.shape[-1]))
+            rows = views[tuple(generator.integers(room[:, None], size=(len(patch), each)))]
+            rows = rows.reshape(each, -1)
+            total = total + rows.sum(0)
+            products = products + rows.T @ rows
     count, size = each * len(images), np.asarray(total).size
     if count <= size:
         raise ValueError(
@@ -114,10 +107,56 @@ def _autocorrelation(image: np.ndarray, patch: tuple[int, ...]) -> np.ndarray:
 def _axes_and_channels(images: Images) -> tuple[int, int]:
     if len(images) == 0:
         raise ValueError("images: there are none; give at least one image to fit statistics on")
-    shape = np.shape(images[0])
-    if len(shape) < 2:
-        raise ValueError(f"images: number 0 of shape {shape} must be (*spatial, channels)")
-    return len(shape) - 1, shape[-1]
+    problems: list[Exception] = []
+    for index in range(len(images)):
+        try:
+            shape = np.shape(images[index])
+        except (ValueError, OSError) as error:
+            problems.append(error)
+            continue
+        if len(shape) < 2:
+            raise ValueError(
+                f"images: number {index} of shape {shape} must be (*spatial, channels); add the "
+                "channel axis"
+            )
+        return len(shape) - 1, shape[-1]
+    raise _summary(problems, len(images))
+
+
+def _checked_images(
+    images: Images, patch: tuple[int, ...], channels: int, bounds: Bounds, bar: Any
+) -> Iterator[np.ndarray]:
+    """Give every image, then raise one ValueError about all that are of no use."""
+    problems: list[Exception] = []
+    for index in range(len(images)):
+        try:
+            image = _checked_image(images, index, patch, channels, bounds)
+        except (ValueError, OSError) as error:
+            problems.append(error)
+        else:
+            yield image
+        bar.update(1)
+    if problems:
+        # A bar that stopped half way is wiped off, so that the message has a line of its own.
+        bar.leave = False
+        raise _summary(problems, len(images))
+
+
+def _summary(problems: Sequence[Exception], count: int) -> Exception:
+    """Return the only problem there is, or an error that names the first few of them."""
+    if len(problems) == 1:
+        return problems[0]
+    named = "; ".join(_without_remedy(str(each)) for each in problems[:MAX_NAMED])
+    more = f" and {len(problems) - MAX_NAMED} more" if len(problems) > MAX_NAMED else ""
+    return ValueError(
+        f"images: {len(problems)} of {count} cannot be used: {named}{more}; replace them or leave "
+        "them out"
+    )
+
+
+def _without_remedy(message: str) -> str:
+    what, separator, _ = message.rpartition("; ")
+    return (what if separator else message).removeprefix("image: ").removeprefix("images: ")
 
 
 def _checked_image(
@@ -126,7 +165,7 @@ def _checked_image(
     image = np.asarray(images[index], np.float64)
     if image.ndim != len(patch) + 1 or image.shape[-1] != channels:
         raise ValueError(
-            f"images: number {index} of shape {image.shape} differs from number 0, which has "
+            f"images: number {index} of shape {image.shape} differs from the first, which has "
             f"{len(patch)} spatial axes and {channels} channels; give images of one kind"
         )
     check_values(image, bounds, f"images: number {index}")
