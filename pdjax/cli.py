@@ -80,7 +80,7 @@ Measure = Annotated[
     str,
     typer.Option(help="weight_of_evidence, probability_difference or information_difference."),
 ]
-EngineName = Annotated[str, typer.Option(help="How perturbed images are evaluated: dense.")]
+EngineName = Annotated[str, typer.Option(help="What of the network is evaluated: local or dense.")]
 Seed = Annotated[int, typer.Option(help="Seed of the samples.")]
 BatchSize = Annotated[int | None, typer.Option(help="Images evaluated at once.")]
 CheckpointFile = Annotated[
@@ -107,7 +107,7 @@ def explain(
     images: Images = None,
     statistics: Statistics = None,
     measure: Measure = "weight_of_evidence",
-    engine: EngineName = "dense",
+    engine: EngineName = "local",
     seed: Seed = 0,
     batch_size: BatchSize = None,
     checkpoint: CheckpointFile = None,

@@ -8,16 +8,14 @@ import jax
 import jax.numpy as jnp
 
 from pdjax._typing import Array, Float, Int, Key, Params, Sampler
+from pdjax.evaluation import ENGINES
 from pdjax.marginalize import marginalize
 from pdjax.models.classifier import NamedOutputs, activation_shapes, check_layers
 from pdjax.observe import Maps, Observe, Rule, relevance_maps
 from pdjax.relevance import MEASURES
 from pdjax.windows import WindowGrid
 
-__all__ = ["ENGINES", "check_batch_size", "check_choice", "check_samples", "prediction_difference"]
-
-ENGINES = ("dense",)
-"""Ways to evaluate a JAX function at perturbed images."""
+__all__ = ["check_batch_size", "check_choice", "check_samples", "prediction_difference"]
 
 
 def prediction_difference(
@@ -34,8 +32,9 @@ def prediction_difference(
     probabilities: tuple[str, ...] = ("prob",),
     num_training_images: int | None = None,
     measure: str = "weight_of_evidence",
-    engine: str = "dense",
+    engine: str = ENGINES[0],
     batch_size: int | None = None,
+    lowerings: bool = True,
 ) -> Maps:
     """Relevance of every pixel for the outputs of any JAX function (Zintgraf et al., 2017).
 
@@ -70,10 +69,13 @@ def prediction_difference(
         N of Laplace's correction; None switches it off.
     measure : {"weight_of_evidence", "probability_difference", "information_difference"}
         The measure for probabilities.
-    engine : {"dense"}
-        How perturbed images are evaluated.
+    engine : {"local", "dense"}
+        Whether only what a window can change is evaluated (see `pdjax.local`), or all of ``f``;
+        the same numbers up to rounding.
     batch_size : int, optional
-        Perturbed images evaluated at once.
+        Perturbed images evaluated at once, at most; by default what is predicted to be fastest.
+    lowerings : bool
+        Whether operations are put in the form that the device runs fastest.
 
     Returns
     -------
@@ -120,7 +122,8 @@ def prediction_difference(
     observe, inputs = Observe(named, layers, rule), (params, jnp.asarray(classes, jnp.int32))
     moments = marginalize(
         observe, inputs, image, sampler,
-        rng_key=rng_key, num_samples=num_samples, stride=stride, batch_size=batch_size,
+        rng_key=rng_key, num_samples=num_samples, stride=stride, engine=engine,
+        batch_size=batch_size, lowerings=lowerings,
     )  # fmt: skip
     grid = WindowGrid(image.shape[:-1], sampler.window, stride)
     return relevance_maps(

@@ -1,30 +1,54 @@
 """Engines: moments of a chunk of windows, evaluated one way or another.
 
-An engine is a function from window indices to `Moments`; everything else is bound when it is
-made. Each compiles once, whatever the number of windows.
+Everything but the windows is bound when an engine is made. Each compiles once, whatever the number
+of windows.
 """
 
 from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from pdjax._typing import Array, Float, Key, Sampler
-from pdjax.marginalize import Moments, draw, moments, shard_over_devices, summarise
+from pdjax.evaluation import Evaluation, prepare
+from pdjax.marginalize import (
+    Moments,
+    draw,
+    moments,
+    shard_over_devices,
+    summarise,
+    windows_per_chunk,
+)
 from pdjax.observe import Observe
 from pdjax.windows import WindowGrid, paste
 
-__all__ = ["Engine", "callable_engine", "dense_engine"]
+__all__ = ["Engine", "callable_engine", "jax_engine"]
 
-Engine = Callable[[np.ndarray], Moments]
+CALLABLE_BATCH_SIZE = 32
 
 
-def dense_engine(
+class Engine(NamedTuple):
+    """How windows become moments.
+
+    Attributes
+    ----------
+    run : callable
+        From indices of windows to `Moments`.
+    windows : int
+        Windows that are best given to it in one call.
+    """
+
+    run: Callable[[np.ndarray], Moments]
+    windows: int
+
+
+def jax_engine(
+    engine: str,
     observe: Observe,
     inputs: Any,
     image: Float[Array, "*spatial c"],
@@ -32,18 +56,20 @@ def dense_engine(
     rng_key: Key[Array, ""],
     grid: WindowGrid,
     num_samples: int,
-    batch_size: int,
-    devices: int,
+    batch_size: int | None,
+    lowerings: bool,
 ) -> Engine:
-    """Run the whole network on every perturbed image, on all devices."""
+    """Evaluate a network written in JAX, on all devices."""
+    devices = jax.local_device_count()
+    evaluation = prepare(engine, observe, inputs, image, grid.window, batch_size, lowerings)
 
-    def engine(indices: np.ndarray) -> Moments:
-        return _dense(
-            observe, grid, num_samples, batch_size, devices,
-            inputs, image, sampler, rng_key, jnp.asarray(indices, jnp.int32),
+    def run(indices: np.ndarray) -> Moments:
+        return _moments(
+            grid, num_samples, devices,
+            evaluation, inputs, image, sampler, rng_key, jnp.asarray(indices, jnp.int32),
         )  # fmt: skip
 
-    return engine
+    return Engine(run, devices * windows_per_chunk(evaluation.batch_size, num_samples))
 
 
 def callable_engine(
@@ -54,49 +80,43 @@ def callable_engine(
     rng_key: Key[Array, ""],
     grid: WindowGrid,
     num_samples: int,
-    batch_size: int,
-    devices: int = 1,
+    batch_size: int | None,
 ) -> Engine:
     """Sample in JAX, and hand batches of perturbed images to a plain Python callable as NumPy."""
-    del devices  # sampling is a small part of the work
     params, classes = inputs
+    at_once = batch_size or CALLABLE_BATCH_SIZE
 
     def evaluate(images: np.ndarray) -> Any:
         outputs = observe.predict(params, images, observe.layers)
         arrays = {layer: jnp.asarray(np.asarray(a), image.dtype) for layer, a in outputs.items()}
         return observe.reduce(arrays, classes)
 
-    def engine(indices: np.ndarray) -> Moments:
+    def run(indices: np.ndarray) -> Moments:
         images = _perturbed(
             grid, num_samples, image, sampler, rng_key, jnp.asarray(indices, jnp.int32)
         )
-        batches = [images[i : i + batch_size] for i in range(0, len(images), batch_size)]
+        batches = [images[i : i + at_once] for i in range(0, len(images), at_once)]
         outputs = [evaluate(np.asarray(batch)) for batch in batches]
         joined = jax.tree.map(lambda *parts: jnp.concatenate(parts), *outputs)
         return summarise(joined, num_samples)
 
-    return engine
+    return Engine(run, windows_per_chunk(at_once, num_samples))
 
 
-@functools.partial(jax.jit, static_argnums=(0, 1, 2, 3, 4))
-def _dense(
-    observe: Observe,
+@functools.partial(jax.jit, static_argnums=(0, 1, 2))
+def _moments(
     grid: WindowGrid,
     num_samples: int,
-    batch_size: int,
     devices: int,
+    evaluation: Evaluation,
     inputs: Any,
     image: jax.Array,
     sampler: Sampler,
     rng_key: jax.Array,
     indices: jax.Array,
 ) -> Moments:
-    def step(inputs: Any, image: Any, sampler: Any, rng_key: Any, indices: Any) -> Moments:
-        return moments(
-            observe, inputs, image, sampler, rng_key, indices, grid, num_samples, batch_size
-        )
-
-    return shard_over_devices(step, devices)(inputs, image, sampler, rng_key, indices)
+    step = functools.partial(moments, grid=grid, num_samples=num_samples)
+    return shard_over_devices(step, devices)(evaluation, inputs, image, sampler, rng_key, indices)
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1))

@@ -13,11 +13,11 @@ import numpy as np
 
 from pdjax._typing import Array, Float, Key, Sampler
 from pdjax.checkpoint import Checkpoint, digest
-from pdjax.difference import ENGINES, check_batch_size, check_choice, check_samples
-from pdjax.engines import callable_engine, dense_engine
+from pdjax.difference import check_batch_size, check_choice, check_samples
+from pdjax.engines import callable_engine, jax_engine
+from pdjax.evaluation import ENGINES
 from pdjax.explanation import Explanation
 from pdjax.image import check_image
-from pdjax.marginalize import suggest_batch_size, windows_per_chunk
 from pdjax.models.classifier import Classifier
 from pdjax.observe import relevance_maps
 from pdjax.relevance import MEASURES
@@ -48,8 +48,9 @@ def explain(
     units: Mapping[str, Sequence[int | tuple[int, ...]]] | None = None,
     start: str | None = None,
     measure: str = "weight_of_evidence",
-    engine: str = "dense",
+    engine: str = ENGINES[0],
     batch_size: int | None = None,
+    lowerings: bool = True,
     progress: bool = False,
     checkpoint: str | os.PathLike[str] | None = None,
 ) -> Explanation:
@@ -85,10 +86,13 @@ def explain(
         ``Marginal(net(others, (start,))[start], window=3, bounds=None)``.
     measure : {"weight_of_evidence", "probability_difference", "information_difference"}
         The measure for probabilities. All other layers get the activation difference.
-    engine : {"dense", "callable"}
-        How perturbed images are evaluated.
+    engine : {"local", "dense", "callable"}
+        How perturbed images are evaluated: only what a window can change (see `pdjax.local`), the
+        whole network (the same numbers up to rounding), or a callable that is not JAX.
     batch_size : int, optional
-        Perturbed images evaluated at once; by default what fits into a modest memory.
+        Perturbed images evaluated at once, at most; by default what is predicted to be fastest.
+    lowerings : bool
+        Whether operations are put in the form that the device runs fastest.
     progress : bool
         Whether to show a progress bar, in forward passes.
     checkpoint : path, optional
@@ -131,11 +135,11 @@ def explain(
     )  # fmt: skip
     check_samples(sampler, task.field.shape, num_samples)
     grid = WindowGrid(task.field.shape[:-1], sampler.window, stride)
-    devices = 1 if engine == "callable" else jax.local_device_count()
-    if batch_size is None:
-        batch_size = 32 if engine == "callable" else suggest_batch_size(*task[:3])
-    make = callable_engine if engine == "callable" else dense_engine
-    run = make(*task[:3], sampler, rng_key, grid, num_samples, batch_size, devices)
+    bound = (*task[:3], sampler, rng_key, grid, num_samples, batch_size)
+    if engine == "callable":
+        moments_of = callable_engine(*bound)
+    else:
+        moments_of = jax_engine(engine, *bound, lowerings)
     keeper = Checkpoint(checkpoint, lambda: {
         "image": digest(image), "model": f"{net.name} {digest(net.params)}",
         "sampler": digest(sampler), "rng_key": digest(jax.random.key_data(rng_key)),
@@ -143,8 +147,7 @@ def explain(
         "classes": str(task.classes), "layers": str(task.observe.layers),
         "units": str(task.observe.units), "start": str(start),
     })  # fmt: skip
-    chunk = devices * windows_per_chunk(batch_size, num_samples)
-    moments = run_windows(run, task.reference, grid, chunk, num_samples, keeper, progress)
+    moments = run_windows(moments_of, task.reference, grid, num_samples, keeper, progress)
     maps = relevance_maps(
         task.reference, moments, grid=grid, num_samples=num_samples, rule=task.observe.rule
     )

@@ -9,20 +9,18 @@ results do not depend on the chunk, on the number of devices, or on which window
 from __future__ import annotations
 
 import functools
-import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
-import jax.extend
 import jax.numpy as jnp
-import numpy as np
 from jax.sharding import PartitionSpec
 
 from pdjax._typing import Array, Float, Int, Key, Params, Sampler
-from pdjax.windows import WindowGrid, paste
+from pdjax.evaluation import ENGINES, Evaluation, evaluate_at, prepare
+from pdjax.windows import WindowGrid
 
-__all__ = ["Moments", "draw", "marginalize", "moments", "suggest_batch_size"]
+__all__ = ["Moments", "draw", "marginalize", "moments"]
 
 MIN_IMAGES_PER_CALL = 64
 
@@ -45,7 +43,9 @@ def marginalize(
     rng_key: Key[Array, ""],
     num_samples: int,
     stride: int | tuple[int, ...] = 1,
+    engine: str = ENGINES[0],
     batch_size: int | None = None,
+    lowerings: bool = True,
 ) -> Moments:
     """Marginalise every window of an image out of a function: pure, for use under jit and vmap.
 
@@ -65,8 +65,12 @@ def marginalize(
         Samples per window.
     stride : int or tuple of int
         Pixels between neighbouring windows.
+    engine : {"local", "dense"}
+        Whether only what a window can change is evaluated, or all of ``f``.
     batch_size : int, optional
-        Perturbed images evaluated at once; by default what fits into a modest memory.
+        Perturbed images evaluated at once; by default what is predicted to be fastest.
+    lowerings : bool
+        Whether operations are put in the form that the device runs fastest.
 
     Returns
     -------
@@ -85,21 +89,20 @@ def marginalize(
     ((25,), 32.0)
     """
     grid = WindowGrid(image.shape[:-1], sampler.window, stride)
-    if batch_size is None:
-        batch_size = suggest_batch_size(f, params, image)
-    windows = min(windows_per_chunk(batch_size, num_samples), grid.size)
+    evaluation = prepare(engine, f, params, image, grid.window, batch_size, lowerings)
+    windows = min(windows_per_chunk(evaluation.batch_size, num_samples), grid.size)
     chunks = -(-grid.size // windows)
     indices = jnp.minimum(jnp.arange(chunks * windows), grid.size - 1).reshape(chunks, windows)
 
     def chunk(indices: jax.Array) -> Moments:
-        return moments(f, params, image, sampler, rng_key, indices, grid, num_samples, batch_size)
+        return moments(evaluation, params, image, sampler, rng_key, indices, grid, num_samples)
 
     stacked = jax.lax.map(chunk, indices)
     return jax.tree.map(lambda a: a.reshape(-1, *a.shape[2:])[: grid.size], stacked)
 
 
 def moments(
-    f: Function,
+    evaluation: Evaluation,
     params: Params,
     image: Float[Array, "*spatial c"],
     sampler: Sampler,
@@ -107,20 +110,10 @@ def moments(
     indices: Int[Array, " windows"],
     grid: WindowGrid,
     num_samples: int,
-    batch_size: int,
 ) -> Moments:
-    """Moments of ``f`` for the windows with these indices in the grid."""
+    """Moments of the evaluated function for the windows with these indices in the grid."""
     origins, patches = draw(image, sampler, rng_key, indices, grid, num_samples)
-    pairs = (
-        jnp.repeat(origins, num_samples, axis=0),
-        patches.reshape(-1, *patches.shape[2:]),
-    )
-
-    def evaluate(pair: tuple[jax.Array, jax.Array]) -> Any:
-        return f(params, jax.vmap(paste, (None, 0, 0))(image, pair[1], pair[0]))
-
-    outputs = _in_batches(evaluate, pairs, len(indices) * num_samples, batch_size)
-    return summarise(outputs, num_samples)
+    return summarise(evaluate_at(evaluation, params, origins, patches), num_samples)
 
 
 def draw(
@@ -166,50 +159,3 @@ def shard_over_devices(step: Callable[..., Moments], devices: int) -> Callable[.
         )
 
     return sharded
-
-
-def suggest_batch_size(f: Function, params: Params, image: Float[Array, "*spatial c"]) -> int:
-    """Perturbed images to evaluate at once, by what they and the parameters take of the memory.
-
-    On a CPU small batches stay in the cache, but the parameters are read once a batch: the batch
-    is as large as it takes for that to add an eighth at most to the bytes read and written,
-    between 4 and 64 images. Elsewhere it is up to 512 images. In both cases the largest step of
-    ``f``, three times over, takes at most 1 GiB, or a quarter of the device's memory.
-    """
-    one, two = (
-        _step_bytes(jax.make_jaxpr(f)(params, jax.ShapeDtypeStruct((n, *image.shape), image.dtype)))
-        for n in (1, 2)
-    )
-    # The difference leaves out what does not grow with the batch: parameters.
-    steps = [b - a for a, b in zip(one, two, strict=False)]
-    device = jax.local_devices()[0]
-    if device.platform == "cpu":
-        parameters = sum(leaf.nbytes for leaf in jax.tree.leaves(params))
-        memory, wanted = 2**30, int(np.clip(8 * parameters / max(sum(steps), 1), 4, 64))
-    else:
-        stats = device.memory_stats() or {}
-        memory, wanted = stats.get("bytes_limit", 8 * 2**30) // 4, 512
-    return int(np.clip(memory // max(3 * max(steps, default=0), 1), 1, wanted))
-
-
-def _step_bytes(closed: jax.extend.core.ClosedJaxpr) -> list[int]:
-    """Bytes of the inputs and outputs of every step of a traced function."""
-    sizes = []
-    for equation in closed.jaxpr.eqns:
-        arrays = [v.aval for v in (*equation.invars, *equation.outvars)]
-        sizes.append(sum(math.prod(a.shape) * a.dtype.itemsize for a in arrays if a.shape))
-        for inner in jax.tree.leaves(tuple(equation.params.values())):
-            if isinstance(inner, jax.extend.core.ClosedJaxpr):
-                sizes += _step_bytes(inner)
-    return sizes
-
-
-def _in_batches(evaluate: Callable[[Any], Any], pairs: Any, count: int, batch_size: int) -> Any:
-    """Apply ``evaluate`` to at most ``batch_size`` perturbed images at a time, evenly shared."""
-    batches = -(-count // batch_size)
-    if batches == 1:
-        return evaluate(pairs)
-    each = -(-count // batches)
-    take = jnp.minimum(jnp.arange(batches * each), count - 1).reshape(batches, each)
-    outputs = jax.lax.map(lambda rows: evaluate(jax.tree.map(lambda a: a[rows], pairs)), take)
-    return jax.tree.map(lambda a: a.reshape(-1, *a.shape[2:])[:count], outputs)

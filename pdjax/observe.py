@@ -164,8 +164,8 @@ def relevance_maps(
             maps.layer_standard_error[layer] = box_average_error(error, grid, freedom)[0]
             value, mean, variance = value.units, mean.units, variance.units
         if isinstance(value, Probability):
-            # One of the two is lost to rounding where the other is close to one.
-            spread = jnp.maximum(variance.p, variance.complement)
+            # The same number twice, and lost to rounding in the one of them that is close to one.
+            spread = jnp.where(mean.p < mean.complement, variance.p, variance.complement)
             error = jnp.sqrt(spread / num_samples)
             relevance, error = measure_probability(
                 rule.measure, value, mean, error, rule.num_training_images, rule.num_classes

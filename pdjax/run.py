@@ -22,7 +22,6 @@ def run_windows(
     engine: Engine,
     reference: Mapping[str, Any],
     grid: WindowGrid,
-    chunk: int,
     num_samples: int,
     checkpoint: Checkpoint,
     progress: bool,
@@ -38,6 +37,7 @@ def run_windows(
     ValueError
         If the network returns NaN or infinities, with the layer that does.
     """
+    chunk = engine.windows
     pattern = Moments(reference, reference)
     parts, done = checkpoint.restore(pattern)
     total = grid.size * num_samples
@@ -74,7 +74,7 @@ def _one_ahead(
     waiting: tuple[int, Moments] | None = None
     for start in starts:
         indices = np.minimum(np.arange(start, start + chunk), size - 1)
-        ahead = (start, engine(indices))
+        ahead = (start, engine.run(indices))
         if waiting is not None:
             yield waiting[0], jax.device_get(waiting[1])
         waiting = ahead

@@ -12,6 +12,7 @@ import jax
 import numpy as np
 
 from pdjax._typing import Array, Float, Params, Predict
+from pdjax.local import tuned
 
 __all__ = ["Classifier", "NamedOutputs", "activation_shapes", "check_layers", "check_units"]
 
@@ -260,4 +261,4 @@ def _spatial(image_size: int | tuple[int, ...]) -> tuple[int, ...]:
 def _apply(
     predict: Predict, params: Params, images: jax.Array, capture: tuple[str, ...]
 ) -> dict[str, jax.Array]:
-    return predict(params, images, capture)
+    return tuned(functools.partial(predict, capture=capture))(params, images)

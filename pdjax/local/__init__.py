@@ -1,0 +1,12 @@
+"""Exact evaluation of any JAX function where only a window of its input changes.
+
+`record` runs a function once; `evaluate` gives its outputs for any number of images that differ
+from that one in a window, at a fraction of the work: of every activation, only the box that the
+window can change is computed. Nothing here knows of networks, samplers or relevance.
+"""
+
+from pdjax.local.lowerings import tuned
+from pdjax.local.report import Report
+from pdjax.local.transform import Record, evaluate, record
+
+__all__ = ["Record", "Report", "evaluate", "record", "tuned"]

@@ -1,0 +1,108 @@
+"""What a plan does, in words and numbers: step by step, box against full size."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+
+from pdjax.local.boxes import box_sizes
+from pdjax.local.cost import Schedule, arithmetic
+from pdjax.local.plan import INHERITED, Decision
+
+__all__ = ["Report", "Row", "make_report"]
+
+
+SMALL = 1e-3
+"""Share of all arithmetic below which a scope is not printed."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """One scope of the function, such as a layer.
+
+    Attributes
+    ----------
+    where : str
+        The scope, and the operations in it.
+    box, full : tuple of int
+        Shapes of the last result: of its box, and of the whole array.
+    arithmetic, full_arithmetic : int
+        Operations in boxes, and of a full evaluation.
+    why : str
+        Why it is evaluated as a whole; empty where it is not.
+    """
+
+    where: str
+    box: tuple[int, ...]
+    full: tuple[int, ...]
+    arithmetic: int
+    full_arithmetic: int
+    why: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Report:
+    """All scopes in order; printing it gives a table.
+
+    Attributes
+    ----------
+    rows : tuple of Row
+    head, tail : int
+        Images evaluated at once before and after the cut.
+    """
+
+    rows: tuple[Row, ...]
+    head: int
+    tail: int
+
+    @property
+    def share(self) -> float:
+        """Share of the arithmetic of a full evaluation that is left."""
+        full = sum(row.full_arithmetic for row in self.rows)
+        return sum(row.arithmetic for row in self.rows) / max(full, 1)
+
+    def __str__(self) -> str:
+        total = max(sum(row.full_arithmetic for row in self.rows), 1)
+        width = max((len(row.where) for row in self.rows), default=0)
+        lines = [f"{'where':{width}}  {'box':>16}  {'of':>16}  {'share':>7}  {'of all':>7}"]
+        for row in self.rows:
+            if row.full_arithmetic < SMALL * total and not row.why:
+                continue
+            own = row.arithmetic / max(row.full_arithmetic, 1)
+            box, full = ("x".join(map(str, shape[1:])) for shape in (row.box, row.full))
+            lines.append(
+                f"{row.where:{width}}  {box:>16}  {full:>16}  {own:7.1%}  "
+                f"{row.full_arithmetic / total:7.1%}  {row.why}".rstrip()
+            )
+        lines.append(
+            f"{self.share:.1%} of the arithmetic is left; {self.head} images at once in the head, "
+            f"{self.tail} in the tail"
+        )
+        return "\n".join(lines)
+
+
+def make_report(best: Schedule) -> Report:
+    """Summarise a plan by scope."""
+    changed = [d for d in best.plan.decisions if d.box is not None]
+    groups = itertools.groupby(changed, key=lambda d: (d.step.where, d.rule is None))
+    rows = tuple(_row(where, list(decisions)) for (where, _), decisions in groups)
+    return Report(rows, best.head, best.tail)
+
+
+def _row(where: str, decisions: list[Decision]) -> Row:
+    last = decisions[-1]
+    full = tuple(last.step.out_avals[0].shape)
+    heavy = max(decisions, key=lambda d: arithmetic(d, full=True))
+    return Row(
+        where=f"{where or 'function'} ({heavy.step.name})",
+        box=box_sizes(last.box or (), full) if last.box is not None else full,
+        full=full,
+        arithmetic=sum(arithmetic(d) for d in decisions),
+        full_arithmetic=sum(arithmetic(d, full=True) for d in decisions),
+        why=_cause(decisions),
+    )
+
+
+def _cause(decisions: list[Decision]) -> str:
+    """Return the first reason that is not merely that of an earlier step."""
+    return next((d.why for d in decisions if d.why and d.why != INHERITED), "")

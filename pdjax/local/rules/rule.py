@@ -1,0 +1,51 @@
+"""What a rule is: how a box goes through an operation, and how the operation is done on a box."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple, Protocol, runtime_checkable
+
+import jax
+
+from pdjax.local.boxes import Box, Ranges
+
+__all__ = ["Boxes", "Operands", "Rule"]
+
+Boxes = Sequence[Box | None]
+"""The box of every operand; None where an operand is the same for all windows."""
+
+
+@runtime_checkable
+class Operands(Protocol):
+    """The operands of a step for one window."""
+
+    def box(self, index: int) -> Box:
+        """Return the box of an operand that windows change."""
+
+    def read(self, index: int, ranges: Ranges, fill: float | None = None) -> jax.Array:
+        """Return the new values of an operand in these ranges, ``fill`` beyond its ends."""
+
+    def read_old(self, index: int, ranges: Ranges) -> jax.Array:
+        """Return the values of an operand for the image as it is."""
+
+    def read_old_result(self, ranges: Ranges) -> jax.Array:
+        """Return the values of the result for the image as it is."""
+
+    def bind(self, *values: jax.Array, **changed: object) -> list[jax.Array]:
+        """Perform the step on these values, with some of its parameters replaced."""
+
+
+class Rule(NamedTuple):
+    """How one primitive is evaluated where only a box of its operands changes.
+
+    Attributes
+    ----------
+    box : callable
+        ``box(step, boxes)`` -> the box of every result that can change, or None where there is
+        nothing to be gained over evaluating the whole result.
+    apply : callable
+        ``apply(step, box, operands)`` -> the values of the results in that box.
+    """
+
+    box: Callable[[Any, Boxes], Box | None]
+    apply: Callable[[Any, Box, Operands], list[jax.Array]]

@@ -1,0 +1,347 @@
+"""The transformation: record a function once, then evaluate it wherever a window changes."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from pdjax._typing import Array, Float, Int, Params
+from pdjax.local.cost import Schedule, schedule
+from pdjax.local.interpreter import Kept, WindowRun, keep
+from pdjax.local.lowerings import performer, platform
+from pdjax.local.program import flatten
+from pdjax.local.report import Report, make_report
+from pdjax.windows import per_axis
+
+__all__ = ["Record", "evaluate", "evaluate_windows", "record"]
+
+Function = Callable[[Params, jax.Array], Any]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Static:
+    """Everything about a recorded function that is not an array; equal only to itself."""
+
+    schedule: Schedule
+    kept: tuple[Kept, ...]
+    fixed: tuple[int, ...]
+    params: Any
+    outputs: Any
+    window: tuple[int, ...]
+    lowerings: bool
+
+
+@functools.partial(
+    jax.tree_util.register_dataclass,
+    data_fields=("outputs", "kept", "constants"),
+    meta_fields=("static",),
+)
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
+class Record:
+    """A function run once, and what is needed to run it again where a window has changed.
+
+    A PyTree, to be handed to `evaluate` inside or outside of compiled functions.
+
+    Attributes
+    ----------
+    outputs : PyTree of arrays (1, ...)
+        What the function gives for the image as it is.
+    kept : tuple of arrays
+        Activations, those that are needed.
+    constants : tuple of arrays
+        What the function closes over.
+    static : object
+        The plan.
+    """
+
+    outputs: Any
+    kept: Any
+    constants: Any
+    static: Any
+
+    def report(self) -> Report:
+        """Say, step by step, which box is evaluated, what it saves, and where boxes end."""
+        return make_report(self.static.schedule)
+
+    @property
+    def batch_size(self) -> int:
+        """Perturbed images that are best evaluated in one call."""
+        plan: Schedule = self.static.schedule
+        return max(plan.head, plan.tail)
+
+    def __repr__(self) -> str:
+        size = sum(leaf.nbytes for leaf in jax.tree.leaves((self.kept, self.constants)))
+        return f"Record(window={self.static.window}, {size / 1e6:.1f} MB kept)"
+
+
+def record(
+    f: Function,
+    params: Params,
+    image: Float[Array, "*spatial c"],
+    window: int | Sequence[int],
+    *,
+    batch_size: int | None = None,
+    lowerings: bool = True,
+) -> Record:
+    """Run a function on an image, and keep what it takes to run it again with a window changed.
+
+    The function is traced and its steps are followed by rules that know how far a change spreads.
+    An operation without a rule is evaluated as a whole, and so is everything that depends on its
+    result: the outcome is exact for every function.
+
+    Parameters
+    ----------
+    f : callable
+        ``f(params, images (n, *spatial, c))`` -> PyTree of arrays ``(n, ...)``; hashable, as for
+        `jax.jit`. It must treat the images of a batch alike and apart.
+    params : PyTree of arrays
+        Parameters of ``f``.
+    image : float array, shape (*spatial, c)
+        The image as it is.
+    window : int or sequence of int
+        Entries of the window on each spatial axis.
+    batch_size : int, optional
+        Images to evaluate at once, at most; by default what is predicted to be fastest.
+    lowerings : bool
+        Whether operations are put in the form that the device runs fastest.
+
+    Returns
+    -------
+    Record
+
+    Raises
+    ------
+    ValueError
+        If the window does not fit the image, or an output does not have the images in front.
+
+    Examples
+    --------
+    >>> import jax, jax.numpy as jnp, pdjax
+    >>> def f(params, images):
+    ...     return {"mean": images.mean((1, 2)) @ params}
+    >>> params, image = jnp.ones((3, 2)), jnp.zeros((8, 8, 3))
+    >>> recorded = pdjax.local.record(f, params, image, window=4)
+    >>> pdjax.local.evaluate(recorded, params, jnp.array([[0, 4]]), jnp.ones((1, 4, 4, 3)))
+    {'mean': Array([[0.75, 0.75]], dtype=float32)}
+    """
+    sides = per_axis(window, image.ndim - 1, "window")
+    for size, k in zip(image.shape, sides, strict=False):
+        if k > size:
+            raise ValueError(
+                f"window={window!r} is larger than the image of shape {image.shape}; choose a "
+                "smaller window"
+            )
+    return _record(f, params, image, sides, batch_size, lowerings)
+
+
+@functools.partial(jax.jit, static_argnums=(0, 3, 4, 5))
+def _record(
+    f: Function,
+    params: Params,
+    image: jax.Array,
+    window: tuple[int, ...],
+    batch_size: int | None,
+    lowerings: bool,
+) -> Record:
+    closed, shapes = jax.make_jaxpr(f, return_shape=True)(params, image[None])
+    _check_outputs(shapes)
+    program = flatten(closed)
+    known = (*closed.consts, *jax.tree.leaves(params), image[None])
+    inputs = (*program.constants, *program.arguments)
+    values: dict[int, Any] = dict(zip(inputs, known, strict=True))
+    best = schedule(program, window, platform(), batch_size)
+    kept, fixed = _needs(best, window)
+    static = _Static(
+        best, kept, fixed, jax.tree.structure(params), jax.tree.structure(shapes), window, lowerings
+    )
+    program.run(performer(lowerings), values)
+    results = [values[v] if isinstance(v, int) else jnp.asarray(v) for v in program.results]
+    return Record(
+        outputs=jax.tree.unflatten(static.outputs, results),
+        kept=tuple(keep(values, one) for one in kept),
+        constants=tuple(jnp.asarray(const) for const in closed.consts),
+        static=static,
+    )
+
+
+def evaluate(
+    record: Record,
+    params: Params,
+    origins: Int[Array, "n d"],
+    patches: Float[Array, "n *window c"],
+) -> Any:
+    """Evaluate a recorded function at images that differ from the recorded one in a window.
+
+    Parameters
+    ----------
+    record : Record
+        What `record` gave.
+    params : PyTree of arrays
+        The parameters with which it was recorded.
+    origins : int array, shape (n, d)
+        First corner of each window; a window must lie within the image.
+    patches : float array, shape (n, *window, c)
+        The new contents of each window.
+
+    Returns
+    -------
+    PyTree of arrays (n, ...)
+        What the function gives for each of the ``n`` images, up to rounding.
+
+    Raises
+    ------
+    ValueError
+        If shapes do not fit the record.
+    """
+    return evaluate_windows(record, params, origins, patches[:, None])
+
+
+def evaluate_windows(
+    record: Record,
+    params: Params,
+    origins: Int[Array, "w d"],
+    patches: Float[Array, "w s *window c"],
+) -> Any:
+    """Evaluate ``s`` contents for each of ``w`` windows, arrays ``(w * s, ...)``.
+
+    The same as `evaluate` with every origin repeated ``s`` times, but what surrounds a window is
+    cut out once for all of its contents.
+    """
+    static: _Static = record.static
+    _check_arguments(static, params, origins, patches)
+    return _evaluate(record, params, origins.astype(jnp.int32), patches)
+
+
+@jax.jit
+def _evaluate(record: Record, params: Params, origins: jax.Array, patches: jax.Array) -> Any:
+    static: _Static = record.static
+    plan, cut = static.schedule.plan, static.schedule.cut
+    program, perform = plan.program, performer(static.lowerings)
+    inputs = (*program.constants, *program.arguments[:-1])
+    known = (*record.constants, *jax.tree.leaves(params))
+    values: dict[int, Any] = dict(zip(inputs, known, strict=True))
+    program.run(perform, values, static.fixed)
+    fixed = {value: values[value] for value in static.fixed}
+    kept = dict(zip(static.kept, record.kept, strict=True))
+    crossing = _crossing(static.schedule)
+
+    def head(origin: jax.Array, patch: jax.Array) -> list[jax.Array]:
+        run = WindowRun(plan, perform, kept, fixed, origin)
+        run.values[plan.image] = patch[None].astype(program.avals[plan.image].dtype)
+        run.run(plan.decisions[:cut])
+        return [run.values[value] for value in crossing]
+
+    def tail(origin: jax.Array, values: list[jax.Array]) -> list[jax.Array]:
+        run = WindowRun(plan, perform, kept, fixed, origin)
+        run.values.update(zip(crossing, values, strict=True))
+        run.run(plan.decisions[cut:])
+        return [jnp.asarray(run.whole(value))[0] for value in program.results]
+
+    halfway = _in_groups(head, origins, patches, static.schedule.head)
+    outputs = _in_groups(tail, origins, halfway, static.schedule.tail)
+    flat = [a.reshape(-1, *a.shape[2:]) for a in outputs]
+    return jax.tree.unflatten(static.outputs, flat)
+
+
+def _in_groups(
+    f: Callable[[jax.Array, Any], Any], origins: jax.Array, contents: Any, images: int
+) -> Any:
+    """Map ``f`` over windows and their contents, about ``images`` at a time."""
+    windows, samples = jax.tree.leaves(contents)[0].shape[:2]
+    together = max(d for d in range(1, min(samples, images) + 1) if samples % d == 0)
+    origins = jnp.repeat(origins, samples // together, axis=0)
+    contents = jax.tree.map(lambda a: a.reshape(-1, together, *a.shape[2:]), contents)
+    mapped = jax.vmap(jax.vmap(f, (None, 0)))
+    total, each = len(origins), max(1, images // together)
+    groups = -(-total // each)
+    if groups == 1:
+        outputs = mapped(origins, contents)
+    else:
+        each = -(-total // groups)
+        take = jnp.minimum(jnp.arange(groups * each), total - 1).reshape(groups, each)
+        rows = (origins, contents)
+        outputs = jax.lax.map(lambda i: mapped(*jax.tree.map(lambda a: a[i], rows)), take)
+        outputs = jax.tree.map(lambda a: a.reshape(-1, *a.shape[2:])[:total], outputs)
+    return jax.tree.map(lambda a: a.reshape(windows, samples, *a.shape[2:]), outputs)
+
+
+def _crossing(best: Schedule) -> tuple[int, ...]:
+    """Values of the head that the tail needs."""
+    before = {best.plan.image}
+    for decision in best.plan.decisions[: best.cut]:
+        before.update(decision.step.outputs)
+    after = [value for d in best.plan.decisions[best.cut :] for value in d.step.inputs]
+    wanted = dict.fromkeys(v for v in (*after, *best.plan.program.results) if isinstance(v, int))
+    crossing = tuple(v for v in wanted if v in before and v in best.plan.boxes)
+    return crossing or (best.plan.image,)
+
+
+class _Asked(dict[Any, jax.Array]):
+    """A mapping that makes up what it is asked for, and so learns what is needed."""
+
+    def __init__(self, make: Callable[[Any], jax.Array]) -> None:
+        super().__init__()
+        self._make = make
+
+    def __missing__(self, key: Any) -> jax.Array:
+        self[key] = self._make(key)
+        return self[key]
+
+
+def _needs(best: Schedule, window: tuple[int, ...]) -> tuple[tuple[Kept, ...], tuple[int, ...]]:
+    """Find, by a run without numbers, what has to be kept and which fixed values are read."""
+    avals, plan = best.plan.program.avals, best.plan
+
+    def kept_zeros(one: Kept) -> jax.Array:
+        value, pads, _ = one
+        sides = zip(avals[value].shape, pads, strict=True)
+        return jnp.zeros([dim + sum(pad) for dim, pad in sides], avals[value].dtype)
+
+    kept = _Asked(kept_zeros)
+    fixed = _Asked(lambda value: jnp.zeros(avals[value].shape, avals[value].dtype))
+
+    def one(origin: jax.Array, patch: jax.Array) -> list[jax.Array]:
+        run = WindowRun(plan, performer(False), kept, fixed, origin)
+        run.values[plan.image] = patch
+        run.run(plan.decisions)
+        return [run.whole(value) for value in plan.program.results]
+
+    image = avals[plan.image]
+    patch = jax.ShapeDtypeStruct((1, *window, image.shape[-1]), image.dtype)
+    jax.eval_shape(one, jax.ShapeDtypeStruct((len(window),), jnp.int32), patch)
+    return tuple(kept), tuple(fixed)
+
+
+def _check_outputs(shapes: Any) -> None:
+    for path, aval in jax.tree.leaves_with_path(shapes):
+        if not aval.shape or aval.shape[0] != 1:
+            raise ValueError(
+                f"f returns an array of shape {aval.shape} for one image at "
+                f"{jax.tree_util.keystr(path) or 'its output'}; its outputs must be (n, ...) for "
+                "n images"
+            )
+
+
+def _check_arguments(static: _Static, params: Params, origins: Any, patches: Any) -> None:
+    if jax.tree.structure(params) != static.params:
+        raise ValueError(
+            "params: their structure is not that of the record; pass the parameters with which "
+            "the function was recorded"
+        )
+    aval = static.schedule.plan.program.avals[static.schedule.plan.image]
+    wanted = (*static.window, aval.shape[-1])
+    if patches.shape[2:] != wanted:
+        raise ValueError(
+            f"patches of shape {patches.shape[2:]} each do not fit the recorded window; each must "
+            f"be {wanted}"
+        )
+    if origins.shape != (len(patches), len(static.window)):
+        raise ValueError(
+            f"origins of shape {origins.shape} do not fit {len(patches)} windows; give one corner "
+            f"of {len(static.window)} ints for each"
+        )
