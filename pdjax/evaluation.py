@@ -15,8 +15,8 @@ import numpy as np
 
 from pdjax._typing import Array, Float, Int, Params
 from pdjax.local import Record, record
+from pdjax.local.evaluating import evaluate_windows
 from pdjax.local.lowerings import tuned
-from pdjax.local.transform import evaluate_windows
 from pdjax.windows import paste
 
 __all__ = ["ENGINES", "Dense", "Evaluation", "evaluate_at", "prepare", "suggest_batch_size"]

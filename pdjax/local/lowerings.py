@@ -8,7 +8,6 @@ rests on. Everything else, and everything on other platforms, stays as it was tr
 from __future__ import annotations
 
 import functools
-import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -17,6 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from pdjax.local.convolutions import convolution
 from pdjax.local.program import Step, bind, flatten
 
 __all__ = ["performer", "platform", "tuned"]
@@ -81,82 +81,6 @@ def platform() -> str:
     return device if isinstance(device, str) else str(device.platform)
 
 
-def _convolution(
-    x: jax.Array,
-    kernel: jax.Array,
-    *,
-    window_strides: Sequence[int],
-    padding: Sequence[tuple[int, int]],
-    lhs_dilation: Sequence[int],
-    rhs_dilation: Sequence[int],
-    dimension_numbers: Any,
-    feature_group_count: int,
-    batch_group_count: int,
-    **others: Any,
-) -> jax.Array | None:
-    """Convolve as one matrix product, group by group, or entry by entry of the kernel."""
-    last = len(window_strides) + 1
-    layout = (0, last, *range(1, last))
-    numbers = dimension_numbers
-    if (numbers.lhs_spec, numbers.out_spec) != (layout, layout) or batch_group_count != 1:
-        return None
-    if any(dilation != 1 for dilation in lhs_dilation):
-        return None
-    spec = numbers.rhs_spec
-    kernel = lax.transpose(kernel, (*spec[2:], spec[1], spec[0]))
-    how = tuple(window_strides), tuple(rhs_dilation)
-    padded = lax.pad(
-        x,
-        jnp.zeros((), x.dtype),
-        [(0, 0, 0), *((low, high, 0) for low, high in padding), (0, 0, 0)],
-    )
-    groups, precision = feature_group_count, others["precision"]
-    if groups == x.shape[-1] == kernel.shape[-1]:
-        return _by_entry(padded, kernel, *how)
-    if math.prod(kernel.shape[:-2]) == 1 and groups == 1:
-        taken = _shifted(padded, kernel.shape[:-2], *how)[0]
-        return _product(taken, kernel.reshape(kernel.shape[-2:]), precision)
-    return None
-
-
-def _product(x: jax.Array, matrix: jax.Array, precision: Any) -> jax.Array:
-    """Multiply the last axis by a matrix."""
-    rows = lax.reshape(x, (math.prod(x.shape[:-1]), x.shape[-1]))
-    product = lax.dot(rows, matrix, precision=precision)
-    return lax.reshape(product, (*x.shape[:-1], matrix.shape[-1]))
-
-
-def _by_entry(
-    x: jax.Array, kernel: jax.Array, strides: tuple[int, ...], dilation: tuple[int, ...]
-) -> jax.Array:
-    """Sum the shifted input times the weights of that shift: each channel by itself."""
-    weights = lax.reshape(kernel, (math.prod(kernel.shape[:-2]), 1, kernel.shape[-1]))
-    shifted = _shifted(x, kernel.shape[:-2], strides, dilation)
-    terms = (
-        part * lax.expand_dims(weight[0], range(part.ndim - 1))
-        for part, weight in zip(shifted, weights, strict=True)
-    )
-    return functools.reduce(lax.add, terms)
-
-
-def _shifted(
-    x: jax.Array, taps: Sequence[int], strides: Sequence[int], dilation: Sequence[int]
-) -> list[jax.Array]:
-    """Return what each entry of a kernel sees of a padded array ``(n, *spatial, c)``."""
-    spans = [
-        (side - (k - 1) * d - 1) // s * s + 1
-        for side, k, s, d in zip(x.shape[1:-1], taps, strides, dilation, strict=True)
-    ]
-    parts = []
-    for entry in np.ndindex(*taps):
-        starts = [i * d for i, d in zip(entry, dilation, strict=True)]
-        limits = [start + span for start, span in zip(starts, spans, strict=True)]
-        parts.append(
-            lax.slice(x, (0, *starts, 0), (x.shape[0], *limits, x.shape[-1]), (1, *strides, 1))
-        )
-    return parts
-
-
 def _window_reduction(
     x: jax.Array,
     *,
@@ -192,7 +116,7 @@ def _lowest(dtype: Any) -> Any:
 
 FORMS: dict[str, dict[str, Form]] = {
     "cpu": {
-        "conv_general_dilated": _convolution,
+        "conv_general_dilated": convolution,
         "reduce_window_max": functools.partial(_window_reduction, combine=lax.max, start=_lowest),
         "reduce_window_sum": functools.partial(
             _window_reduction, combine=lax.add, start=lambda dtype: 0

@@ -1,4 +1,4 @@
-"""The transformation: record a function once, then evaluate it wherever a window changes."""
+"""Recording: one run of a function, and what is kept of it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from pdjax._typing import Array, Float, Int, Params
+from pdjax._typing import Array, Float, Params
 from pdjax.local.cost import Schedule, schedule
 from pdjax.local.interpreter import Kept, WindowRun, keep
 from pdjax.local.lowerings import performer, platform
@@ -18,13 +18,13 @@ from pdjax.local.program import flatten
 from pdjax.local.report import Report, make_report
 from pdjax.windows import per_axis
 
-__all__ = ["Record", "evaluate", "evaluate_windows", "record"]
+__all__ = ["Record", "Static", "record"]
 
 Function = Callable[[Params, jax.Array], Any]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class _Static:
+class Static:
     """Everything about a recorded function that is not an array; equal only to itself."""
 
     schedule: Schedule
@@ -156,10 +156,11 @@ def _record(
     values: dict[int, Any] = dict(zip(inputs, known, strict=True))
     best = schedule(program, window, platform(), batch_size)
     kept, fixed = _needs(best, window)
-    static = _Static(
+    static = Static(
         best, kept, fixed, jax.tree.structure(params), jax.tree.structure(shapes), window, lowerings
     )
-    program.run(performer(lowerings), values)
+    # Once and for one image: other forms would take longer to compile than they save.
+    program.run(performer(False), values)
     results = [values[v] if isinstance(v, int) else jnp.asarray(v) for v in program.results]
     return Record(
         outputs=jax.tree.unflatten(static.outputs, results),
@@ -167,118 +168,6 @@ def _record(
         constants=tuple(jnp.asarray(const) for const in closed.consts),
         static=static,
     )
-
-
-def evaluate(
-    record: Record,
-    params: Params,
-    origins: Int[Array, "n d"],
-    patches: Float[Array, "n *window c"],
-) -> Any:
-    """Evaluate a recorded function at images that differ from the recorded one in a window.
-
-    Parameters
-    ----------
-    record : Record
-        What `record` gave.
-    params : PyTree of arrays
-        The parameters with which it was recorded.
-    origins : int array, shape (n, d)
-        First corner of each window; a window must lie within the image.
-    patches : float array, shape (n, *window, c)
-        The new contents of each window.
-
-    Returns
-    -------
-    PyTree of arrays (n, ...)
-        What the function gives for each of the ``n`` images, up to rounding.
-
-    Raises
-    ------
-    ValueError
-        If shapes do not fit the record.
-    """
-    return evaluate_windows(record, params, origins, patches[:, None])
-
-
-def evaluate_windows(
-    record: Record,
-    params: Params,
-    origins: Int[Array, "w d"],
-    patches: Float[Array, "w s *window c"],
-) -> Any:
-    """Evaluate ``s`` contents for each of ``w`` windows, arrays ``(w * s, ...)``.
-
-    The same as `evaluate` with every origin repeated ``s`` times, but what surrounds a window is
-    cut out once for all of its contents.
-    """
-    static: _Static = record.static
-    _check_arguments(static, params, origins, patches)
-    return _evaluate(record, params, origins.astype(jnp.int32), patches)
-
-
-@jax.jit
-def _evaluate(record: Record, params: Params, origins: jax.Array, patches: jax.Array) -> Any:
-    static: _Static = record.static
-    plan, cut = static.schedule.plan, static.schedule.cut
-    program, perform = plan.program, performer(static.lowerings)
-    inputs = (*program.constants, *program.arguments[:-1])
-    known = (*record.constants, *jax.tree.leaves(params))
-    values: dict[int, Any] = dict(zip(inputs, known, strict=True))
-    program.run(perform, values, static.fixed)
-    fixed = {value: values[value] for value in static.fixed}
-    kept = dict(zip(static.kept, record.kept, strict=True))
-    crossing = _crossing(static.schedule)
-
-    def head(origin: jax.Array, patch: jax.Array) -> list[jax.Array]:
-        run = WindowRun(plan, perform, kept, fixed, origin)
-        run.values[plan.image] = patch[None].astype(program.avals[plan.image].dtype)
-        run.run(plan.decisions[:cut])
-        return [run.values[value] for value in crossing]
-
-    def tail(origin: jax.Array, values: list[jax.Array]) -> list[jax.Array]:
-        run = WindowRun(plan, perform, kept, fixed, origin)
-        run.values.update(zip(crossing, values, strict=True))
-        run.run(plan.decisions[cut:])
-        return [jnp.asarray(run.whole(value))[0] for value in program.results]
-
-    halfway = _in_groups(head, origins, patches, static.schedule.head)
-    outputs = _in_groups(tail, origins, halfway, static.schedule.tail)
-    flat = [a.reshape(-1, *a.shape[2:]) for a in outputs]
-    return jax.tree.unflatten(static.outputs, flat)
-
-
-def _in_groups(
-    f: Callable[[jax.Array, Any], Any], origins: jax.Array, contents: Any, images: int
-) -> Any:
-    """Map ``f`` over windows and their contents, about ``images`` at a time."""
-    windows, samples = jax.tree.leaves(contents)[0].shape[:2]
-    together = max(d for d in range(1, min(samples, images) + 1) if samples % d == 0)
-    origins = jnp.repeat(origins, samples // together, axis=0)
-    contents = jax.tree.map(lambda a: a.reshape(-1, together, *a.shape[2:]), contents)
-    mapped = jax.vmap(jax.vmap(f, (None, 0)))
-    total, each = len(origins), max(1, images // together)
-    groups = -(-total // each)
-    if groups == 1:
-        outputs = mapped(origins, contents)
-    else:
-        each = -(-total // groups)
-        take = jnp.minimum(jnp.arange(groups * each), total - 1).reshape(groups, each)
-        rows = (origins, contents)
-        outputs = jax.lax.map(lambda i: mapped(*jax.tree.map(lambda a: a[i], rows)), take)
-        outputs = jax.tree.map(lambda a: a.reshape(-1, *a.shape[2:])[:total], outputs)
-    return jax.tree.map(lambda a: a.reshape(windows, samples, *a.shape[2:]), outputs)
-
-
-def _crossing(best: Schedule) -> tuple[int, ...]:
-    """Values of the head that the tail needs."""
-    before = {best.plan.image}
-    for decision in best.plan.decisions[: best.cut]:
-        before.update(decision.step.outputs)
-    after = [value for d in best.plan.decisions[best.cut :] for value in d.step.inputs]
-    wanted = dict.fromkeys(v for v in (*after, *best.plan.program.results) if isinstance(v, int))
-    crossing = tuple(v for v in wanted if v in before and v in best.plan.boxes)
-    return crossing or (best.plan.image,)
 
 
 class _Asked(dict[Any, jax.Array]):
@@ -325,23 +214,3 @@ def _check_outputs(shapes: Any) -> None:
                 f"{jax.tree_util.keystr(path) or 'its output'}; its outputs must be (n, ...) for "
                 "n images"
             )
-
-
-def _check_arguments(static: _Static, params: Params, origins: Any, patches: Any) -> None:
-    if jax.tree.structure(params) != static.params:
-        raise ValueError(
-            "params: their structure is not that of the record; pass the parameters with which "
-            "the function was recorded"
-        )
-    aval = static.schedule.plan.program.avals[static.schedule.plan.image]
-    wanted = (*static.window, aval.shape[-1])
-    if patches.shape[2:] != wanted:
-        raise ValueError(
-            f"patches of shape {patches.shape[2:]} each do not fit the recorded window; each must "
-            f"be {wanted}"
-        )
-    if origins.shape != (len(patches), len(static.window)):
-        raise ValueError(
-            f"origins of shape {origins.shape} do not fit {len(patches)} windows; give one corner "
-            f"of {len(static.window)} ints for each"
-        )
