@@ -146,8 +146,9 @@ def networks(draw: Callable, longest: int = 6) -> RandomNetwork:
     rng = np.random.default_rng(draw(st.integers(0, 99)))
     site = Site(draw, rng, "b" + "xyz"[: len(spatial)] + "c", (1, *spatial, channels))
     steps: list[Step] = []
-    makers = st.sampled_from((*KEEPING[:2], *CHANGING, branches, call, layouts.attention))
-    for _ in range(draw(st.integers(1, longest))):
+    common = (operations.convolution,) * 3 + (operations.pool,) * 2 + KEEPING[:2] + (branches,) * 2
+    makers = st.sampled_from((*common, *CHANGING, call, layouts.attention))
+    for _ in range(draw(st.integers(2, longest))):
         steps.append(draw(makers)(site))
         site = site.after(steps[-1])
     steps.append(head(site))

@@ -52,9 +52,11 @@ def convolution(site: Site, keep: bool = False) -> Step:
         holes.append(site.pick([1, 1, 2]))
         gaps.append(1 if keep else site.pick([1, 1, 1, 2]))
         reach = (kernel[-1] - 1) * holes[-1] + 1
-        low = site.integer(-1, reach) if size > 1 else site.integer(0, reach)
+        low = site.integer(0 if keep or size <= reach else -1, reach - 1 if keep else reach)
         least = reach - low - (size - 1) * gaps[-1] - 1
-        high = reach - 1 - low if keep else max(least, site.integer(-1, 2))
+        # XLA on the CPU reads beyond an axis that is padded at one end and cropped at the other
+        high = site.integer(-1 if low <= 0 else 0, 2 if low >= 0 else 0)
+        high = reach - 1 - low if keep else max(least, high)
         padding.append((low, high))
         strides.append(1 if keep else site.integer(1, 3 if size > 6 else 2))
     sizes = dict(zip(space, kernel, strict=True), O=features, I=site.channels // groups)

@@ -21,7 +21,7 @@ from pdjax.local.program import Perform, Step, Value
 
 __all__ = ["Kept", "WindowRun", "keep"]
 
-Kept = tuple[int, tuple[tuple[int, int], ...], float]
+Kept = tuple[int, tuple[tuple[int, int], ...], int | float]
 """A value, the padding it is stored with on each axis, and what the padding is filled with."""
 
 
@@ -84,7 +84,7 @@ class WindowRun:
         rank = np.ndim(value) if not isinstance(value, int) else len(self._shape(value))
         return self.read(value, (None,) * rank, None)
 
-    def read(self, value: Value, ranges: Ranges, fill: float | None) -> Any:
+    def read(self, value: Value, ranges: Ranges, fill: int | float | None) -> Any:
         """Values in these ranges, which may hang over the ends where there is a ``fill``."""
         if not isinstance(value, int):
             return self._cut(value, ranges)
@@ -92,6 +92,7 @@ class WindowRun:
         if box is None:
             return self._read_fixed(value, ranges)
         values, surround, places, trims = self.values[value], [], [], []
+        inserted = False
         for axis, (span, wanted) in enumerate(zip(box, ranges, strict=True)):
             dim = self._shape(value)[axis]
             if span is None:
@@ -109,19 +110,20 @@ class WindowRun:
                 places.append(np.int32(0))
                 trims.append((0, asked.size))
                 continue
+            inserted = True
             before = max(0, int(-offset.min()))
             after = max(0, int((offset + own.size).max()) - asked.size)
             size = before + asked.size + after
             surround.append(Range(own.axis, asked.start - before, size))
             places.append(self._start(own.axis, offset + before))
             trims.append((before, before + asked.size))
-        if values.shape == tuple(high - low for low, high in trims):
+        if not inserted:
             return values
         old = self.read_old(value, tuple(surround), fill)
         joined = lax.dynamic_update_slice(old, values, places)
         return lax.slice(joined, *zip(*trims, strict=True))
 
-    def read_old(self, value: int, ranges: Ranges, fill: float | None = None) -> jax.Array:
+    def read_old(self, value: int, ranges: Ranges, fill: int | float | None = None) -> jax.Array:
         """What the value is for the image as it is, in these ranges."""
         pads, inside = [], []
         for dim, wanted in zip(self._shape(value), ranges, strict=True):
@@ -131,6 +133,23 @@ class WindowRun:
         filled = any(before or after for before, after in pads)
         recorded = self.record[value, tuple(pads), (fill or 0.0) if filled else 0.0]
         return self._cut(recorded, tuple(inside))
+
+    def read_outside(self, value: int, ranges: Ranges) -> jax.Array:
+        """What is outside the box, for the image as it is, with zeros in the place of the box.
+
+        A range is that of the box, or all of an axis.
+        """
+        old = self.read_old(value, ranges)
+        inside = jnp.ones((), bool)
+        for axis, (span, wanted) in enumerate(zip(self.plan.boxes[value], ranges, strict=True)):
+            if span is None or wanted is not None:
+                continue
+            start = jnp.asarray(self._start(span.axis, span.range.start), jnp.int32)
+            place = lax.iota(jnp.int32, span.dim) - start
+            within = (place >= 0) & (place < span.size)
+            others = tuple(i for i in range(old.ndim) if i != axis)
+            inside = inside & lax.expand_dims(within, others)
+        return jnp.where(inside, jnp.zeros((), old.dtype), old)
 
     def _read_fixed(self, value: int, ranges: Ranges) -> Any:
         made_by = self.plan.fixed_broadcasts.get(value)
@@ -146,7 +165,7 @@ class WindowRun:
         )
         return self.perform(made_by, self.read(made_by.inputs[0], inner, None), shape=sizes)[0]
 
-    def _take(self, values: Any, axis: int, wanted: Range | None, fill: float | None) -> Any:
+    def _take(self, values: Any, axis: int, wanted: Range | None, fill: int | float | None) -> Any:
         """Cut a range out of a whole axis, padded where the range hangs over."""
         if wanted is None:
             return values
@@ -192,17 +211,14 @@ class _StepOperands:
     def box(self, index: int) -> Box:
         return self._run.plan.box(self._step.inputs[index]) or ()
 
-    def read(self, index: int, ranges: Ranges, fill: float | None = None) -> Any:
+    def read(self, index: int, ranges: Ranges, fill: int | float | None = None) -> Any:
         return self._run.read(self._step.inputs[index], ranges, fill)
 
-    def read_old(self, index: int, ranges: Ranges) -> jax.Array:
+    def read_outside(self, index: int, ranges: Ranges) -> jax.Array:
         value = self._step.inputs[index]
         if not isinstance(value, int):
-            raise TypeError(f"a constant of {self._step.name} has no old value")
-        return self._run.read_old(value, ranges)
-
-    def read_old_result(self, ranges: Ranges) -> jax.Array:
-        return self._run.read_old(self._step.outputs[0], ranges)
+            raise TypeError(f"a constant of {self._step.name} has no box")
+        return self._run.read_outside(value, ranges)
 
     def bind(self, *values: Any, **changed: Any) -> list[Any]:
         return self._run.perform(self._step, *values, **changed)

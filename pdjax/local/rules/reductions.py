@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import jax.numpy as jnp
-
 from pdjax.local.boxes import Box, Ranges, Span, ranges
 from pdjax.local.rules.rule import Boxes, Operands, Rule
 
@@ -29,14 +27,17 @@ def _sum_box(step: Any, boxes: Boxes) -> Box | None:
 
 
 def _sum_apply(step: Any, box: Box, operands: Operands) -> list[Any]:
-    """Add what has changed to the sum for the image as it is."""
-    axes = step.params["axes"]
-    own = operands.box(0)
+    """Add the sum over the box to the sum over the rest of the image as it is.
+
+    Subtracting what the box held before from the recorded total would be less work, but loses the
+    result where the box holds nearly all of it.
+    """
+    axes, own = step.params["axes"], operands.box(0)
     if all(own[axis] is None for axis in axes):
         return _reduction_apply(step, box, operands)
-    change = operands.read(0, ranges(own)) - operands.read_old(0, ranges(own))
-    total = operands.read_old_result(ranges(box))
-    return [total + jnp.sum(change, axes)]
+    kept = tuple(None if axis in axes else one for axis, one in enumerate(ranges(own)))
+    rest = operands.bind(operands.read_outside(0, kept))[0]
+    return [rest + operands.bind(operands.read(0, ranges(own)))[0]]
 
 
 def _kept(box: Box, axes: tuple[int, ...]) -> Box:

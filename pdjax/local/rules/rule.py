@@ -22,14 +22,14 @@ class Operands(Protocol):
     def box(self, index: int) -> Box:
         """Return the box of an operand that windows change."""
 
-    def read(self, index: int, ranges: Ranges, fill: float | None = None) -> jax.Array:
+    def read(self, index: int, ranges: Ranges, fill: int | float | None = None) -> jax.Array:
         """Return the new values of an operand in these ranges, ``fill`` beyond its ends."""
 
-    def read_old(self, index: int, ranges: Ranges) -> jax.Array:
-        """Return the values of an operand for the image as it is."""
+    def read_outside(self, index: int, ranges: Ranges) -> jax.Array:
+        """Return an operand for the image as it is, with zeros in the place of the box.
 
-    def read_old_result(self, ranges: Ranges) -> jax.Array:
-        """Return the values of the result for the image as it is."""
+        A range is that of the box, or all of an axis.
+        """
 
     def bind(self, *values: jax.Array, **changed: object) -> list[jax.Array]:
         """Perform the step on these values, with some of its parameters replaced."""

@@ -84,7 +84,7 @@ def _window_reach(step: Any) -> list[_Reach]:
     ]  # fmt: skip
 
 
-def _window_apply(step: Any, box: Box, operands: Operands, fill: float) -> list[Any]:
+def _window_apply(step: Any, box: Box, operands: Operands, fill: int | float) -> list[Any]:
     padding = list(step.params["padding"])
     ranges: list[Range | None] = [None] * len(box)
     for axis, (span, seen) in enumerate(zip(box, _window_reach(step), strict=True)):
@@ -108,7 +108,7 @@ def _sum_apply(step: Any, box: Box, operands: Operands) -> list[Any]:
     return _window_apply(step, box, operands, 0)
 
 
-def _extreme(step: Any, sign: int) -> float:
+def _extreme(step: Any, sign: int) -> int | float:
     dtype = step.in_avals[0].dtype
     if np.issubdtype(dtype, np.integer):
         limits = np.iinfo(dtype)
