@@ -1,4 +1,4 @@
-"""Throughput of `pdjax.explain` beside the bare network, and where the rest of the time goes.
+"""Throughput of the dense engine beside the bare network, and where the rest of the time goes.
 
 Both run in one process, alternately, at the same batch size, after both are compiled. What counts
 as outside the network is

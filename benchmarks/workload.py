@@ -1,4 +1,4 @@
-"""One run of `pdjax.explain`, and each of its parts as a call that can be timed alone."""
+"""One run of `pdjax.explain` with the dense engine, and its parts as calls timed alone."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ class Workload:
         return pdjax.explain(
             self.net, self.image, self.sampler, rng_key=jax.random.key(2),
             num_samples=self.num_samples, stride=self.grid.stride, classes=NUM_CLASSES,
-            batch_size=self.batch_size,
+            engine="dense", batch_size=self.batch_size,
         )  # fmt: skip
 
     def compile_bare(self) -> Any:

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 BENCHMARKS = Path(__file__).resolve().parents[1] / "benchmarks"
-OWN_MODULES = ("measure", "workload", "throughput", "accuracy")
+OWN_MODULES = ("measure", "workload", "throughput", "accuracy", "local", "resnet18")
 
 
 @pytest.fixture
@@ -73,6 +73,17 @@ def test_throughput(load, capsys):
 )
 def test_plan_comes_near_the_passes_asked_for(load, spatial, window, passes, expected):
     assert load("workload").plan(spatial, window, passes) == expected
+
+
+def test_local(load, capsys):
+    load("local").main(toy=True, repeats=2)
+    settings, rates, how = tables(capsys.readouterr().out)
+    assert settings["window"] == ["4"]
+    row = dict(zip(rates["network"], rates["toy"], strict=True))
+    local, dense = (float(row[name].split()[0]) for name in ("local", "dense"))
+    assert float(row["over dense"]) == pytest.approx(local / dense, abs=0.01)
+    assert float(row["s to compile"]) > 0
+    assert "of the arithmetic" in how["toy"][0]
 
 
 def test_accuracy(load, capsys):

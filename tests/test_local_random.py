@@ -24,7 +24,7 @@ ORIGINS = 24
 TOLERANCE = {"float64": 1e-10, "float32": 1e-4}  # shares of the largest value of an output
 
 many = settings(
-    max_examples=int(ASKED or 40),
+    max_examples=int(ASKED or 15),
     deadline=None,
     derandomize=ASKED is None,
     database=None,

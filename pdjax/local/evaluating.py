@@ -7,6 +7,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from pdjax._typing import Array, Float, Int, Params
 from pdjax.local.cost import Schedule
@@ -44,7 +45,7 @@ def evaluate(
     Raises
     ------
     ValueError
-        If shapes do not fit the record.
+        If shapes do not fit the record, or an origin that is known lies outside the image.
     """
     return evaluate_windows(record, params, origins, patches[:, None])
 
@@ -146,4 +147,13 @@ def _check_arguments(static: Static, params: Params, origins: Any, patches: Any)
         raise ValueError(
             f"origins of shape {origins.shape} do not fit {len(patches)} windows; give one corner "
             f"of {len(static.window)} ints for each"
+        )
+    if isinstance(origins, jax.core.Tracer):
+        return
+    last = [side - k for side, k in zip(aval.shape[1:-1], static.window, strict=True)]
+    places = np.asarray(origins)
+    if places.size and (places.min() < 0 or (places.max(0) > last).any()):
+        raise ValueError(
+            f"origins: a window of {static.window} must lie within the image, from 0 to {last} on "
+            "each axis; it does not at every origin given"
         )
