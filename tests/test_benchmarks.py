@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 BENCHMARKS = Path(__file__).resolve().parents[1] / "benchmarks"
-OWN_MODULES = ("measure", "workload", "throughput", "accuracy", "local", "resnet18")
+OWN_MODULES = ("measure", "workload", "throughput", "accuracy", "local", "lowerings", "resnet18")
 
 
 @pytest.fixture
@@ -84,6 +84,14 @@ def test_local(load, capsys):
     assert float(row["over dense"]) == pytest.approx(local / dense, abs=0.01)
     assert float(row["s to compile"]) > 0
     assert "of the arithmetic" in how["toy"][0]
+
+
+def test_lowerings(load, capsys):
+    load("lowerings").main(toy=True, repeats=2)
+    _, times = tables(capsys.readouterr().out)
+    row = dict(zip(times.pop("operation"), *times.values(), strict=True))
+    plain, lowered = float(row["as traced, us"]), float(row["lowered, us"])
+    assert float(row["ratio"]) == pytest.approx(plain / lowered, rel=0.05)
 
 
 def test_accuracy(load, capsys):
