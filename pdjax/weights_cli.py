@@ -10,10 +10,9 @@ import typer
 from pdjax.weights.convert import Contents, inspect
 from pdjax.weights.convert import convert as convert_file
 from pdjax.weights.download import fetch as fetch_file
+from pdjax.weights.match import printable
 
 __all__ = ["app"]
-
-MAX_NAME = 80
 
 app = typer.Typer(
     no_args_is_help=True, help="Fetch the published weights of a network, inspect and convert them."
@@ -52,16 +51,10 @@ def convert(
 
 def _table(contents: Contents) -> str:
     rows = [
-        (_printable(name), "x".join(map(str, shape)) or "-", dtype)
+        (printable(name), "x".join(map(str, shape)) or "-", dtype)
         for name, shape, dtype in contents.entries
     ]
     widths = [max((len(row[column]) for row in rows), default=0) for column in (0, 1)]
     lines = [f"{name:{widths[0]}}  {shape:>{widths[1]}}  {dtype}" for name, shape, dtype in rows]
     total = f"{contents.kind}: {len(rows)} arrays, {contents.total:,} numbers"
     return "\n".join([*lines, total])
-
-
-def _printable(name: str) -> str:
-    """Shorten a name, and take from it what a terminal might obey."""
-    clean = name if name.isprintable() else ascii(name)
-    return clean if len(clean) <= MAX_NAME else f"{clean[: MAX_NAME - 3]}..."

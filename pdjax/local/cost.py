@@ -58,6 +58,7 @@ DEVICES = {
     "gpu": Device(40e12, 2.5e12, 5e12, 40e6, 5e-6, 4096, 8e9),
     "tpu": Device(40e12, 1e12, 1e12, 0.0, 2e-6, 4096, 4e9),
 }
+"""Rough figures: of two CPU cores as measured with single operations, of others by data sheet."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -46,10 +46,7 @@ class EfficientNetLite0(nn.Module):
     def __call__(self, images: Float[Array, "n h w 3"]) -> dict[str, jax.Array]:
         """Return ``{layer: activation}``, from ``stem`` to ``prob``."""
         layers: dict[str, jax.Array] = {}
-
-        def keep(name: str, x: jax.Array) -> jax.Array:
-            layers[name] = x
-            return x
+        keep = layers.setdefault  # hands back what it is given
 
         def block(
             x: jax.Array, name: str, size: int, stride: int, expansion: int, features: int

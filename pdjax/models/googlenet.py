@@ -48,10 +48,7 @@ class GoogLeNet(nn.Module):
     def __call__(self, images: Float[Array, "n h w 3"]) -> dict[str, jax.Array]:
         """Return ``{blob name: activation}``, from ``conv1/7x7_s2`` to ``prob``."""
         blobs: dict[str, jax.Array] = {}
-
-        def keep(name: str, x: jax.Array) -> jax.Array:
-            blobs[name] = x
-            return x
+        keep = blobs.setdefault  # hands back what it is given
 
         def relu_conv(x: jax.Array, name: str, features: int, size: int = 1) -> jax.Array:
             return keep(name, nn.relu(conv(x, name, features, size, padding=size // 2)))

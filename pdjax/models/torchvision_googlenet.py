@@ -31,10 +31,7 @@ class TorchvisionGoogLeNet(nn.Module):
     def __call__(self, images: Float[Array, "n h w 3"]) -> dict[str, jax.Array]:
         """Return ``{layer: activation}``, from ``conv1`` to ``prob``."""
         layers: dict[str, jax.Array] = {}
-
-        def keep(name: str, x: jax.Array) -> jax.Array:
-            layers[name] = x
-            return x
+        keep = layers.setdefault  # hands back what it is given
 
         def relu_conv(x: jax.Array, name: str, features: int, size: int = 1) -> jax.Array:
             return keep(name, nn.relu(conv(x, name, features, size, padding=size // 2)))
