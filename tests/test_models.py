@@ -148,7 +148,9 @@ def test_vmap_and_capture(efficientnet):
         return jax.vmap(lambda image: efficientnet.predict(params, image[None], capture))(images)
 
     for layer, values in one_by_one(efficientnet.params, images).items():
-        np.testing.assert_allclose(values[:, 0], batch[layer], rtol=1e-4, atol=1e-5)
+        # Calling the network takes other forms of its operations than tracing it does.
+        scale = float(abs(batch[layer]).max())
+        np.testing.assert_allclose(values[:, 0], batch[layer], rtol=0, atol=2e-6 * scale)
     with pytest.raises(ValueError, match=r"no layer 'pol'; did you mean 'pool'"):
         efficientnet(images, ("pol",))
 
