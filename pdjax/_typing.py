@@ -2,22 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol, runtime_checkable
 
 import jax
 from jaxtyping import Array, Float, Int, Key, UInt
 
-__all__ = ["Activations", "Array", "Float", "Int", "Key", "Params", "Predict", "Sampler", "UInt"]
+__all__ = [
+    "Activations",
+    "Array",
+    "Float",
+    "Function",
+    "Int",
+    "Key",
+    "Params",
+    "Predict",
+    "Sampler",
+    "UInt",
+]
 
 Params = Any
 """A PyTree of arrays: the parameters of a network."""
+
+Function = Callable[[Params, jax.Array], Any]
+"""A function of parameters and images ``(n, *spatial, c)``: a PyTree of arrays ``(n, ...)``."""
 
 Activations = Mapping[str, jax.Array]
 """Arrays ``(n, ...)`` by the published name of their layer."""
 
 
-@runtime_checkable
 @runtime_checkable
 class Predict(Protocol):
     """A network as a pure function of its parameters."""

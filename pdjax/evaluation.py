@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import functools
 import math
-from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -13,9 +12,10 @@ import jax.extend
 import jax.numpy as jnp
 import numpy as np
 
-from pdjax._typing import Array, Float, Int, Params
+from pdjax._typing import Array, Float, Function, Int, Params
 from pdjax.local import Record, record
 from pdjax.local.evaluating import evaluate_windows
+from pdjax.local.grouping import map_in_groups
 from pdjax.local.lowerings import tuned
 from pdjax.windows import paste
 
@@ -23,8 +23,6 @@ __all__ = ["ENGINES", "Dense", "Evaluation", "evaluate_at", "prepare", "suggest_
 
 ENGINES = ("local", "dense")
 """Ways to evaluate a JAX function at perturbed images; the first is the default."""
-
-Function = Callable[[Params, jax.Array], Any]
 
 
 @functools.partial(
@@ -71,19 +69,12 @@ def evaluate_at(
     if isinstance(evaluation, Record):
         return evaluate_windows(evaluation, params, origins, patches)
     f = tuned(evaluation.f) if evaluation.lowerings else evaluation.f
-    count = patches.shape[0] * patches.shape[1]
     pairs = (jnp.repeat(origins, patches.shape[1], axis=0), patches.reshape(-1, *patches.shape[2:]))
 
     def some(pair: tuple[jax.Array, jax.Array]) -> Any:
         return f(params, jax.vmap(paste, (None, 0, 0))(evaluation.image, pair[1], pair[0]))
 
-    batches = -(-count // evaluation.batch_size)
-    if batches == 1:
-        return some(pairs)
-    each = -(-count // batches)
-    take = jnp.minimum(jnp.arange(batches * each), count - 1).reshape(batches, each)
-    outputs = jax.lax.map(lambda rows: some(jax.tree.map(lambda a: a[rows], pairs)), take)
-    return jax.tree.map(lambda a: a.reshape(-1, *a.shape[2:])[:count], outputs)
+    return map_in_groups(some, pairs, evaluation.batch_size)
 
 
 def suggest_batch_size(f: Function, params: Params, image: Float[Array, "*spatial c"]) -> int:

@@ -16,15 +16,14 @@ import jax
 import jax.numpy as jnp
 from jax.sharding import PartitionSpec
 
-from pdjax._typing import Array, Float, Int, Key, Params, Sampler
+from pdjax._typing import Array, Float, Function, Int, Key, Params, Sampler
 from pdjax.evaluation import ENGINES, Evaluation, evaluate_at, prepare
+from pdjax.local.grouping import map_in_groups
 from pdjax.windows import WindowGrid
 
 __all__ = ["Moments", "draw", "marginalize", "moments"]
 
 MIN_IMAGES_PER_CALL = 64
-
-Function = Callable[[Params, jax.Array], Any]
 
 
 class Moments(NamedTuple):
@@ -90,15 +89,12 @@ def marginalize(
     """
     grid = WindowGrid(image.shape[:-1], sampler.window, stride)
     evaluation = prepare(engine, f, params, image, grid.window, batch_size, lowerings)
-    windows = min(windows_per_chunk(evaluation.batch_size, num_samples), grid.size)
-    chunks = -(-grid.size // windows)
-    indices = jnp.minimum(jnp.arange(chunks * windows), grid.size - 1).reshape(chunks, windows)
+    windows = windows_per_chunk(evaluation.batch_size, num_samples)
 
     def chunk(indices: jax.Array) -> Moments:
         return moments(evaluation, params, image, sampler, rng_key, indices, grid, num_samples)
 
-    stacked = jax.lax.map(chunk, indices)
-    return jax.tree.map(lambda a: a.reshape(-1, *a.shape[2:])[: grid.size], stacked)
+    return map_in_groups(chunk, jnp.arange(grid.size), windows)
 
 
 def moments(

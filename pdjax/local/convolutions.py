@@ -17,7 +17,7 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -30,6 +30,13 @@ SMALL_MAP = 128
 WINOGRAD_MAPS = (100, 900)
 WINOGRAD_CHANNELS = 64
 PRODUCT_CHANNELS = 32
+
+
+class _How(NamedTuple):
+    strides: tuple[int, ...]
+    dilation: tuple[int, ...]
+    pads: tuple[tuple[int, int], ...]
+    precision: Any
 
 
 def convolution(
@@ -49,38 +56,31 @@ def convolution(
 ) -> jax.Array | None:
     """Perform ``conv_general_dilated`` in another form; None where there is no better one."""
     rank = len(window_strides)
-    last = (0, rank + 1, *range(1, rank + 1))
+    last = _channels_last(rank)
     numbers, spec = dimension_numbers, dimension_numbers.rhs_spec
     if (numbers.lhs_spec, numbers.out_spec) != (last, last) or batch_group_count != 1:
         return None
     if any(d != 1 for d in lhs_dilation) or preferred_element_type not in (None, x.dtype):
         return None
     kernel = lax.transpose(kernel, (*spec[2:], spec[1], spec[0]))
-    strides, dilation, pads = tuple(window_strides), tuple(rhs_dilation), tuple(padding)
+    how = _How(tuple(window_strides), tuple(rhs_dilation), tuple(padding), precision)
     groups = feature_group_count
     if groups == 1:
-        return _ungrouped(x, kernel, strides, dilation, pads, precision)
+        return _ungrouped(x, kernel, how)
     if groups == x.shape[-1] == kernel.shape[-1]:
-        return _by_entry(_padded(x, pads), kernel, strides, dilation)
+        return _by_entry(x, kernel, how)
     width, features = kernel.shape[-2], kernel.shape[-1] // groups
     parts = []
     for group in range(groups):
         own = lax.slice_in_dim(x, group * width, (group + 1) * width, axis=rank + 1)
         weights = lax.slice_in_dim(kernel, group * features, (group + 1) * features, axis=rank + 1)
-        how = (strides, dilation, pads, precision)
-        result = _ungrouped(own, weights, *how)
-        parts.append(_plain(own, weights, *how) if result is None else result)
+        result = _ungrouped(own, weights, how)
+        parts.append(_plain(own, weights, how) if result is None else result)
     return lax.concatenate(parts, rank + 1)
 
 
-def _ungrouped(
-    x: jax.Array,
-    kernel: jax.Array,
-    strides: tuple[int, ...],
-    dilation: tuple[int, ...],
-    pads: tuple[tuple[int, int], ...],
-    precision: Any,
-) -> jax.Array | None:
+def _ungrouped(x: jax.Array, kernel: jax.Array, how: _How) -> jax.Array | None:
+    strides, dilation, pads, precision = how
     taps, channels = kernel.shape[:-2], kernel.shape[-2:]
     entries = [
         (side + sum(pad) - (k - 1) * d - 1) // s + 1
@@ -88,18 +88,17 @@ def _ungrouped(
     ]
     size = math.prod(entries)
     if math.prod(taps) == 1:
-        taken = _shifted(_padded(x, pads), taps, strides, dilation)[0]
+        taken = _shifted(x, taps, how)[0]
         return _product(taken, kernel.reshape(channels), precision)
     simple = taps == (3, 3) and strides == dilation == (1, 1) and x.dtype == np.float32
     if simple and min(channels) >= WINOGRAD_CHANNELS and _between(size, WINOGRAD_MAPS):
         return _winograd(_padded(x, pads), kernel, precision)
     if size <= SMALL_MAP and channels[0] >= PRODUCT_CHANNELS:
-        seen = lax.concatenate(_shifted(_padded(x, pads), taps, strides, dilation), x.ndim - 1)
+        seen = lax.concatenate(_shifted(x, taps, how), x.ndim - 1)
         return _product(seen, kernel.reshape(-1, channels[1]), precision)
     if any(sum(pad) for pad in pads):
         return None
-    more = ((0, strides[0]), *pads[1:])
-    wider = _plain(x, kernel, strides, dilation, more, precision)
+    wider = _plain(x, kernel, how._replace(pads=((0, strides[0]), *pads[1:])))
     return lax.slice_in_dim(wider, 0, entries[0], axis=1)
 
 
@@ -107,20 +106,18 @@ def _between(size: int, bounds: tuple[int, int]) -> bool:
     return bounds[0] <= size <= bounds[1]
 
 
-def _plain(
-    x: jax.Array,
-    kernel: jax.Array,
-    strides: tuple[int, ...],
-    dilation: tuple[int, ...],
-    pads: tuple[tuple[int, int], ...],
-    precision: Any,
-) -> jax.Array:
-    rank = len(strides)
-    last = (0, rank + 1, *range(1, rank + 1))
+def _channels_last(rank: int) -> tuple[int, ...]:
+    """Name the axes of an array ``(n, *spatial, c)`` as convolutions do."""
+    return 0, rank + 1, *range(1, rank + 1)
+
+
+def _plain(x: jax.Array, kernel: jax.Array, how: _How) -> jax.Array:
+    rank = len(how.strides)
+    last = _channels_last(rank)
     numbers = lax.ConvDimensionNumbers(last, (rank + 1, rank, *range(rank)), last)
     return lax.conv_general_dilated(
-        x, kernel, strides, pads,
-        rhs_dilation=dilation, dimension_numbers=numbers, precision=precision,
+        x, kernel, how.strides, how.pads,
+        rhs_dilation=how.dilation, dimension_numbers=numbers, precision=how.precision,
     )  # fmt: skip
 
 
@@ -138,12 +135,10 @@ def _product(x: jax.Array, matrix: jax.Array, precision: Any) -> jax.Array:
     return lax.reshape(product, (*x.shape[:-1], matrix.shape[-1]))
 
 
-def _by_entry(
-    x: jax.Array, kernel: jax.Array, strides: tuple[int, ...], dilation: tuple[int, ...]
-) -> jax.Array:
+def _by_entry(x: jax.Array, kernel: jax.Array, how: _How) -> jax.Array:
     """Sum the shifted input times the weights of that shift: each channel by itself."""
     weights = lax.reshape(kernel, (math.prod(kernel.shape[:-2]), kernel.shape[-1]))
-    shifted = _shifted(x, kernel.shape[:-2], strides, dilation)
+    shifted = _shifted(x, kernel.shape[:-2], how)
     terms = (
         part * lax.expand_dims(weights[index], range(part.ndim - 1))
         for index, part in enumerate(shifted)
@@ -151,10 +146,9 @@ def _by_entry(
     return functools.reduce(lax.add, terms)
 
 
-def _shifted(
-    x: jax.Array, taps: Sequence[int], strides: Sequence[int], dilation: Sequence[int]
-) -> list[jax.Array]:
-    """Return what each entry of a kernel sees of a padded array ``(n, *spatial, c)``."""
+def _shifted(x: jax.Array, taps: Sequence[int], how: _How) -> list[jax.Array]:
+    """Return what each entry of a kernel sees of an array ``(n, *spatial, c)``."""
+    x, strides, dilation = _padded(x, how.pads), how.strides, how.dilation
     spans = [
         (side - (k - 1) * d - 1) // s * s + 1
         for side, k, s, d in zip(x.shape[1:-1], taps, strides, dilation, strict=True)

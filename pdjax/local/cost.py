@@ -100,23 +100,25 @@ def schedule(
 
 
 def _best_batches(plan: Plan, device: Device, largest: int) -> Schedule:
-    batches = [2**i for i in range(largest.bit_length())]
-    costs = np.array([[_seconds(d, plan, device, b) for b in batches] for d in plan.decisions])
+    batches = 2 ** np.arange(largest.bit_length())
+    costs = np.array([_seconds(decision, plan, device, batches) for decision in plan.decisions])
+    costs = costs.reshape(-1, len(batches))
     none = np.zeros((1, len(batches)))
     head = np.concatenate([none, np.cumsum(costs, 0)])
     tail = np.concatenate([np.cumsum(costs[::-1], 0)[::-1], none])
     total = head.min(1) + tail.min(1)
     cut = int(total.argmin())
-    return Schedule(
-        plan, cut, batches[int(head[cut].argmin())], batches[int(tail[cut].argmin())],
-        float(total[cut]),
-    )  # fmt: skip
+    first, second = (int(batches[part[cut].argmin()]) for part in (head, tail))
+    # A part without steps goes along with the other.
+    first = second if cut == 0 else first
+    second = first if cut == len(plan.decisions) else second
+    return Schedule(plan, cut, first, second, float(total[cut]))
 
 
-def _seconds(decision: Decision, plan: Plan, device: Device, batch: int) -> float:
-    """Time of a step for one image of a batch; infinite where the batch takes too much memory."""
+def _seconds(decision: Decision, plan: Plan, device: Device, batches: np.ndarray) -> np.ndarray:
+    """Time of a step for an image, by size of its batch; infinite where memory does not suffice."""
     if decision.box is None:
-        return 0.0
+        return np.zeros(len(batches))
     step, size = decision.step, decision.step.out_avals[0].dtype.itemsize
     moved = sum(math.prod(box_sizes(decision.box, aval.shape)) for aval in step.out_avals[:1])
     weights = 0
@@ -130,14 +132,13 @@ def _seconds(decision: Decision, plan: Plan, device: Device, batch: int) -> floa
         moved += own if decision.rule is not None else math.prod(aval.shape)
         moved += 0 if all(span is None for span in box) else 2 * own
     activations = moved * size
-    if 3 * batch * activations > device.budget:
-        return math.inf
-    speed = device.cache if batch * activations < device.cache_size else device.memory
-    return (
+    speed = np.where(batches * activations < device.cache_size, device.cache, device.memory)
+    seconds = (
         arithmetic(decision) / device.arithmetic
         + activations / speed
-        + (weights * size / device.memory + device.start) / batch
+        + (weights * size / device.memory + device.start) / batches
     )
+    return np.where(3 * batches * activations > device.budget, np.inf, seconds)
 
 
 def arithmetic(decision: Decision, full: bool = False) -> int:

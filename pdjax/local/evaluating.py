@@ -11,6 +11,7 @@ import numpy as np
 
 from pdjax._typing import Array, Float, Int, Params
 from pdjax.local.cost import Schedule
+from pdjax.local.grouping import map_in_groups
 from pdjax.local.interpreter import WindowRun
 from pdjax.local.lowerings import performer
 from pdjax.local.recording import Record, Static
@@ -71,9 +72,7 @@ def _evaluate(record: Record, params: Params, origins: jax.Array, patches: jax.A
     static: Static = record.static
     plan, cut = static.schedule.plan, static.schedule.cut
     program, perform = plan.program, performer(static.lowerings)
-    inputs = (*program.constants, *program.arguments[:-1])
-    known = (*record.constants, *jax.tree.leaves(params))
-    values: dict[int, Any] = dict(zip(inputs, known, strict=True))
+    values = program.bound(record.constants, jax.tree.leaves(params))
     program.run(perform, values, static.fixed)
     fixed = {value: values[value] for value in static.fixed}
     kept = dict(zip(static.kept, record.kept, strict=True))
@@ -106,16 +105,8 @@ def _in_groups(
     origins = jnp.repeat(origins, samples // together, axis=0)
     contents = jax.tree.map(lambda a: a.reshape(-1, together, *a.shape[2:]), contents)
     mapped = jax.vmap(jax.vmap(f, (None, 0)))
-    total, each = len(origins), max(1, images // together)
-    groups = -(-total // each)
-    if groups == 1:
-        outputs = mapped(origins, contents)
-    else:
-        each = -(-total // groups)
-        take = jnp.minimum(jnp.arange(groups * each), total - 1).reshape(groups, each)
-        rows = (origins, contents)
-        outputs = jax.lax.map(lambda i: mapped(*jax.tree.map(lambda a: a[i], rows)), take)
-        outputs = jax.tree.map(lambda a: a.reshape(-1, *a.shape[2:])[:total], outputs)
+    each = max(1, images // together)
+    outputs = map_in_groups(lambda rows: mapped(*rows), (origins, contents), each)
     return jax.tree.map(lambda a: a.reshape(windows, samples, *a.shape[2:]), outputs)
 
 

@@ -95,17 +95,12 @@ class WindowRun:
         inserted = False
         for axis, (span, wanted) in enumerate(zip(box, ranges, strict=True)):
             dim = self._shape(value)[axis]
-            if span is None:
-                values = self._take(values, axis, wanted, fill)
-                surround.append(wanted)
-                places.append(np.int32(0))
-                trims.append((0, dim if wanted is None else wanted.size))
-                continue
-            own = span.range
+            own = Range(0, np.zeros(1, int), dim) if span is None else span.range
             asked = wanted or Range(own.axis, np.zeros_like(own.start), dim)
             offset = own.start - asked.start
-            if (offset <= 0).all() and (offset + own.size >= asked.size).all():
-                values = self._take(values, axis, Range(own.axis, -offset, asked.size), None)
+            if span is None or ((offset <= 0) & (offset + own.size >= asked.size)).all():
+                taken = Range(asked.axis, -offset, asked.size)
+                values = self._take(values, axis, taken, fill)
                 surround.append(asked)
                 places.append(np.int32(0))
                 trims.append((0, asked.size))
@@ -165,10 +160,8 @@ class WindowRun:
         )
         return self.perform(made_by, self.read(made_by.inputs[0], inner, None), shape=sizes)[0]
 
-    def _take(self, values: Any, axis: int, wanted: Range | None, fill: int | float | None) -> Any:
+    def _take(self, values: Any, axis: int, wanted: Range, fill: int | float | None) -> Any:
         """Cut a range out of a whole axis, padded where the range hangs over."""
-        if wanted is None:
-            return values
         before, after = _overhang(wanted, values.shape[axis])
         if before or after:
             config = [(0, 0, 0)] * values.ndim

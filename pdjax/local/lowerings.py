@@ -64,12 +64,9 @@ def tuned(f: Callable[..., Any]) -> Callable[..., Any]:
     def wrapped(*arguments: Any) -> Any:
         closed, shapes = jax.make_jaxpr(f, return_shape=True)(*arguments)
         program = flatten(closed)
-        inputs = (*program.constants, *program.arguments)
-        known = (*closed.consts, *jax.tree.leaves(arguments))
-        values: dict[Any, Any] = dict(zip(inputs, known, strict=True))
+        values = program.bound(closed.consts, jax.tree.leaves(arguments))
         program.run(performer(True), values)
-        results = [values[v] if isinstance(v, int) else jnp.asarray(v) for v in program.results]
-        return jax.tree.unflatten(jax.tree.structure(shapes), results)
+        return jax.tree.unflatten(jax.tree.structure(shapes), program.outputs(values))
 
     return wrapped
 

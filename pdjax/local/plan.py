@@ -7,8 +7,6 @@ import functools
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-
 from pdjax.local.boxes import Box, share, whole, window_box
 from pdjax.local.program import Program, Step, Value
 from pdjax.local.rules import RULES
@@ -62,7 +60,7 @@ class Plan:
 
     def box(self, value: Value) -> Box | None:
         """Box of a value; None where it does not depend on the image."""
-        return self.boxes.get(value) if isinstance(value, int) else None
+        return _box(self.boxes, value)
 
 
 def make_plan(program: Program, window: Sequence[int], largest_share: float) -> Plan:
@@ -91,7 +89,7 @@ def make_plan(program: Program, window: Sequence[int], largest_share: float) -> 
 
 
 def _box(boxes: dict[int, Box], value: Value) -> Box | None:
-    return None if isinstance(value, np.ndarray) else boxes.get(value)
+    return boxes.get(value) if isinstance(value, int) else None
 
 
 def _decide(step: Step, inputs: list[Box | None], largest_share: float) -> Decision:

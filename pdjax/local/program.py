@@ -8,11 +8,12 @@ sees one list of primitive operations on numbered values.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import jax
 import jax.extend
+import jax.numpy as jnp
 import numpy as np
 
 __all__ = ["Perform", "Program", "Step", "Value", "bind", "flatten"]
@@ -78,6 +79,15 @@ class Program:
     arguments: tuple[int, ...]
     results: tuple[Value, ...]
     avals: dict[int, Any]
+
+    def bound(self, constants: Iterable[Any], arguments: Iterable[Any]) -> dict[int, Any]:
+        """Number what goes in; the last arguments may be left out."""
+        known = dict(zip(self.constants, constants, strict=True))
+        return known | dict(zip(self.arguments, arguments, strict=False))
+
+    def outputs(self, values: Mapping[int, Any]) -> list[jax.Array]:
+        """Return what comes out, once the steps have been run."""
+        return [values[v] if isinstance(v, int) else jnp.asarray(v) for v in self.results]
 
     def run(
         self, perform: Perform, values: dict[int, Any], wanted: Iterable[int] | None = None

@@ -10,7 +10,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from pdjax._typing import Array, Float, Params
+from pdjax._typing import Array, Float, Function, Params
 from pdjax.local.cost import Schedule, schedule
 from pdjax.local.interpreter import Kept, WindowRun, keep
 from pdjax.local.lowerings import performer, platform
@@ -19,8 +19,6 @@ from pdjax.local.report import Report, make_report
 from pdjax.windows import per_axis
 
 __all__ = ["Record", "Static", "record"]
-
-Function = Callable[[Params, jax.Array], Any]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -151,9 +149,7 @@ def _record(
     closed, shapes = jax.make_jaxpr(f, return_shape=True)(params, image[None])
     _check_outputs(shapes)
     program = flatten(closed)
-    known = (*closed.consts, *jax.tree.leaves(params), image[None])
-    inputs = (*program.constants, *program.arguments)
-    values: dict[int, Any] = dict(zip(inputs, known, strict=True))
+    values = program.bound(closed.consts, [*jax.tree.leaves(params), image[None]])
     best = schedule(program, window, platform(), batch_size)
     kept, fixed = _needs(best, window)
     static = Static(
@@ -161,9 +157,8 @@ def _record(
     )
     # Once and for one image: other forms would take longer to compile than they save.
     program.run(performer(False), values)
-    results = [values[v] if isinstance(v, int) else jnp.asarray(v) for v in program.results]
     return Record(
-        outputs=jax.tree.unflatten(static.outputs, results),
+        outputs=jax.tree.unflatten(static.outputs, program.outputs(values)),
         kept=tuple(keep(values, one) for one in kept),
         constants=tuple(jnp.asarray(const) for const in closed.consts),
         static=static,

@@ -95,7 +95,7 @@ def _row(where: str, decisions: list[Decision]) -> Row:
     heavy = max(decisions, key=lambda d: arithmetic(d, full=True))
     return Row(
         where=f"{where or 'function'} ({heavy.step.name})",
-        box=box_sizes(last.box or (), full) if last.box is not None else full,
+        box=box_sizes(last.box, full) if last.box is not None else full,
         full=full,
         arithmetic=sum(arithmetic(d) for d in decisions),
         full_arithmetic=sum(arithmetic(d, full=True) for d in decisions),
