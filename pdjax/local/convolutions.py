@@ -27,7 +27,7 @@ from jax import lax
 __all__ = ["convolution"]
 
 SMALL_MAP = 128
-WINOGRAD_MAPS = (100, 900)
+WINOGRAD_MAPS = (36, 900)
 WINOGRAD_CHANNELS = 64
 PRODUCT_CHANNELS = 32
 

@@ -54,7 +54,7 @@ class Device:
 
 
 DEVICES = {
-    "cpu": Device(130e9, 10e9, 40e9, 4e6, 5e-6, 256, 0.75e9),
+    "cpu": Device(130e9, 10e9, 40e9, 24e6, 5e-6, 256, 0.75e9),
     "gpu": Device(40e12, 2.5e12, 5e12, 40e6, 5e-6, 4096, 8e9),
     "tpu": Device(40e12, 1e12, 1e12, 0.0, 2e-6, 4096, 4e9),
 }
