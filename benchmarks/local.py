@@ -9,6 +9,7 @@ the same lowerings as the local one. Outputs are compared before anything is tim
 from __future__ import annotations
 
 import importlib.util
+import math
 import os
 import time
 from collections.abc import Callable
@@ -27,9 +28,10 @@ from pdjax.evaluation import evaluate_at, prepare
 from pdjax.windows import paste
 
 NETWORKS = ("bvlc_alexnet", "bvlc_googlenet", "vgg16", "efficientnet_lite0", "resnet18")
+SIDES = ("local", "dense", "PyTorch", "PyTorch compiled")
 SAMPLES = 10
 DENSE_BATCHES = (4, 10, 30)
-RIVAL_BATCHES = (8, 16, 32)
+RIVAL_BATCHES = (8, 16, 64)
 
 
 class Side(NamedTuple):
@@ -71,9 +73,9 @@ def main(
     names = ["toy"] if toy else network or list(NETWORKS)
     print_table(("setting", "value"), [("window", str(4 if toy else window)), *environment()])
     rows = [_compare(_case(name, 4 if toy else window), repeats) for name in names]
-    header = ("network", "local", "dense", "PyTorch", "over dense", "over PyTorch", "s to compile")
-    print_table(header, [row for row, _ in rows])
-    print_table(("network", "local", "dense", "PyTorch"), [how for _, how in rows])
+    over = (f"over {name}" for name in SIDES[1:])
+    print_table(("network", *SIDES, *over, "s to compile"), [row for row, _ in rows])
+    print_table(("network", *SIDES), [how for _, how in rows])
 
 
 def _case(name: str, window: int) -> Case:
@@ -101,9 +103,8 @@ def _resnet18(params: Any, images: jax.Array) -> jax.Array:
 def _compare(case: Case, repeats: int) -> tuple[tuple[str, ...], tuple[str, ...]]:
     sides = {"local": _jax_side(case, "local", None)}
     sides["dense"] = _best([_jax_side(case, "dense", batch) for batch in DENSE_BATCHES])
-    rivals = _rivals(case)
-    if rivals:
-        sides["PyTorch"] = _best(rivals)
+    for name, rivals in _rivals(case).items():
+        sides[name] = _best(rivals)
     for name, side in sides.items():
         _check_equal(case, name, sides["local"].outputs, side.outputs)
     seconds = time_alternately({name: side.call for name, side in sides.items()}, repeats)
@@ -120,16 +121,17 @@ def _compare(case: Case, repeats: int) -> tuple[tuple[str, ...], tuple[str, ...]
         return f"{rates['local'] / rates[name]:.2f}" if name in rates else ""
 
     compiling = f"{sides['local'].compiling:.1f}"
-    columns = ("local", "dense", "PyTorch")
-    row = (case.name, *map(cell, columns), ratio("dense"), ratio("PyTorch"), compiling)
-    return row, (case.name, *(sides[name].how if name in sides else "" for name in columns))
+    row = (case.name, *map(cell, SIDES), *map(ratio, SIDES[1:]), compiling)
+    return row, (case.name, *(sides[name].how if name in sides else "" for name in SIDES))
 
 
 def _jax_side(case: Case, engine: str, batch_size: int | None) -> Side:
     start = time.perf_counter()
+    num_images = math.prod(side - case.window + 1 for side in case.image.shape[:-1]) * SAMPLES
     evaluation = prepare(
-        engine, case.f, case.params, case.image, (case.window,) * 2, batch_size, lowerings=True
-    )
+        engine, case.f, case.params, case.image, (case.window,) * 2, batch_size, num_images,
+        lowerings=True,
+    )  # fmt: skip
     windows = max(1, max(evaluation.batch_size, 60) // SAMPLES)
     arguments = (evaluation, case.params, *case.contents(windows))
     compiled = jax.jit(evaluate_at).lower(*arguments).compile()
@@ -142,15 +144,16 @@ def _jax_side(case: Case, engine: str, batch_size: int | None) -> Side:
     return Side(lambda: compiled(*arguments), windows * SAMPLES, how, compiling, outputs)
 
 
-def _rivals(case: Case) -> list[Side]:
+def _rivals(case: Case) -> dict[str, list[Side]]:
     if importlib.util.find_spec("torch") is None or case.name == "toy":
-        return []
+        return {}
     import torch
     from torch_networks import FORMATS, Rival
 
     torch.set_num_threads(_cores())
-    sides = []
+    sides: dict[str, list[Side]] = {}
     for form in FORMATS:
+        kind = "PyTorch compiled" if form == "compiled" else "PyTorch"
         rival = Rival(case.name, case.params, form)
         for batch in RIVAL_BATCHES:
             images = torch.as_tensor(_perturbed(case, batch))
@@ -158,7 +161,8 @@ def _rivals(case: Case) -> list[Side]:
             outputs = rival(images).numpy()
             took = time.perf_counter() - start
             call = _bind(rival, images)
-            sides.append(Side(call, batch, f"batch {batch}, {form}", took, outputs))
+            side = Side(call, batch, f"batch {batch}, {form}", took, outputs)
+            sides.setdefault(kind, []).append(side)
     return sides
 
 

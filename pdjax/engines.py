@@ -61,7 +61,8 @@ def jax_engine(
 ) -> Engine:
     """Evaluate a network written in JAX, on all devices."""
     devices = jax.local_device_count()
-    evaluation = prepare(engine, observe, inputs, image, grid.window, batch_size, lowerings)
+    images = grid.size * num_samples
+    evaluation = prepare(engine, observe, inputs, image, grid.window, batch_size, images, lowerings)
 
     def run(indices: np.ndarray) -> Moments:
         return _moments(

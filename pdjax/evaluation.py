@@ -51,11 +51,18 @@ def prepare(
     image: Float[Array, "*spatial c"],
     window: tuple[int, ...],
     batch_size: int | None,
+    num_images: int,
     lowerings: bool,
 ) -> Evaluation:
-    """Make an evaluation; for the local one the function is run once on the image as it is."""
+    """Make an evaluation for about ``num_images`` perturbed images.
+
+    For the local one the function is run once on the image as it is.
+    """
     if engine == "local":
-        return record(f, params, image, window, batch_size=batch_size, lowerings=lowerings)
+        return record(
+            f, params, image, window,
+            batch_size=batch_size, num_images=num_images, lowerings=lowerings,
+        )  # fmt: skip
     return Dense(image, f, batch_size or suggest_batch_size(f, params, image), lowerings)
 
 

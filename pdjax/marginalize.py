@@ -88,7 +88,8 @@ def marginalize(
     ((25,), 32.0)
     """
     grid = WindowGrid(image.shape[:-1], sampler.window, stride)
-    evaluation = prepare(engine, f, params, image, grid.window, batch_size, lowerings)
+    images = grid.size * num_samples
+    evaluation = prepare(engine, f, params, image, grid.window, batch_size, images, lowerings)
     windows = windows_per_chunk(evaluation.batch_size, num_samples)
 
     def chunk(indices: jax.Array) -> Moments:

@@ -59,6 +59,20 @@ def test_local_is_dense_at_corners_edges_and_between(name: str, window: Any) -> 
             assert float(jnp.abs(leaf - leaf[-1:]).max()) > 1e-4, "the patches change nothing"
 
 
+@pytest.mark.parametrize("name", ["resnet", "dilated", "separable"])
+def test_regions_for_long_runs(name: str) -> None:
+    net = network(name)
+    image, origins, patches = perturbations(net, (3, 5), seed=4)
+    record = functools.partial(pdjax.local.record, net.predict, net.params, image, window=(3, 5))
+    with quick_compilation():
+        expected = dense(net.predict, net.params, pasted(image, origins, patches))
+        one, several = record(batch_size=3), record(batch_size=3, num_images=10**12)
+        local = evaluate(several, net.params, origins, patches)
+    assert_close(local, expected, origins, 1e-5)
+    assert len(several.report().shares) == 4
+    assert several.report().share < one.report().share == several.report().shares[-1]
+
+
 @pytest.mark.parametrize("name", ["resnet", "attention", "nested"])
 def test_vmap_over_patches(name: str) -> None:
     net = network(name)

@@ -16,9 +16,11 @@ import numpy as np
 
 __all__ = [
     "Box",
+    "Places",
     "Range",
     "Ranges",
     "Span",
+    "all_places",
     "box_sizes",
     "hull",
     "ranges",
@@ -45,6 +47,10 @@ class Range:
     axis: int
     start: np.ndarray
     size: int
+
+    def at(self, index: np.ndarray) -> Range:
+        """Return the same for some of the places, by their index among all of them."""
+        return Range(self.axis, self.start[index], self.size)
 
     def stretched(self, stride: int, first: int, reach: int) -> Range:
         """Return what windows of ``reach`` entries see, which start at ``first + stride * i``."""
@@ -103,6 +109,9 @@ Box = tuple[Span | None, ...]
 
 Ranges = tuple[Range | None, ...]
 
+Places = tuple[np.ndarray, ...]
+"""Origins of windows on each axis of the image, in increasing order."""
+
 
 def whole(box: Box) -> bool:
     """Whether the box is the whole array."""
@@ -140,10 +149,14 @@ def hull(spans: Sequence[Span | None]) -> Span | None:
     return first
 
 
-def window_box(spatial: Sequence[int], window: Sequence[int]) -> Box:
+def window_box(spatial: Sequence[int], window: Sequence[int], origins: Places) -> Box:
     """Return the box of a batch of one image ``(1, *spatial, c)`` that a window changes."""
     spans: list[Span | None] = [None]
-    for axis, (size, k) in enumerate(zip(spatial, window, strict=True)):
-        origins = np.arange(size - k + 1)
-        spans.append(Span.within(axis, origins, origins + k, size))
+    for axis, (size, k, own) in enumerate(zip(spatial, window, origins, strict=True)):
+        spans.append(Span.within(axis, own, own + k, size))
     return (*spans, None)
+
+
+def all_places(spatial: Sequence[int], window: Sequence[int]) -> Places:
+    """Return every origin that a window can have."""
+    return tuple(np.arange(size - k + 1) for size, k in zip(spatial, window, strict=True))

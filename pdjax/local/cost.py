@@ -9,16 +9,21 @@ where boxes are small, and its tail with the large matrices, so both get a batch
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
-from collections.abc import Sequence
 
 import numpy as np
 
 from pdjax.local.boxes import box_sizes
 from pdjax.local.plan import Decision, Plan, make_plan
 from pdjax.local.program import Program
+from pdjax.local.regions import MAX_AXES, favourable_places, region_plans
+from pdjax.local.work import arithmetic
 
-__all__ = ["Device", "Schedule", "arithmetic", "schedule"]
+__all__ = ["Device", "Schedule", "schedule"]
+
+LONGEST_COMPILATION = 30.0
+"""Seconds that are spent on compiling regions at most, however long the run."""
 
 SHARES = (0.0, 0.2, 0.35, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
 """Shares of an array beyond which a box may be given up; the cheapest is taken."""
@@ -42,6 +47,8 @@ class Device:
         Images to evaluate at once, at most.
     budget : float
         Bytes that a batch may take.
+    compilation : float
+        Seconds that a step takes to compile.
     """
 
     arithmetic: float
@@ -51,12 +58,13 @@ class Device:
     start: float
     largest_batch: int
     budget: float
+    compilation: float
 
 
 DEVICES = {
-    "cpu": Device(130e9, 10e9, 40e9, 24e6, 5e-6, 256, 0.75e9),
-    "gpu": Device(40e12, 2.5e12, 5e12, 40e6, 5e-6, 4096, 8e9),
-    "tpu": Device(40e12, 1e12, 1e12, 0.0, 2e-6, 4096, 4e9),
+    "cpu": Device(130e9, 10e9, 40e9, 24e6, 5e-6, 256, 0.75e9, 0.05),
+    "gpu": Device(40e12, 2.5e12, 5e12, 40e6, 5e-6, 4096, 8e9, 0.1),
+    "tpu": Device(40e12, 1e12, 1e12, 0.0, 2e-6, 4096, 4e9, 0.1),
 }
 """Rough figures: of two CPU cores as measured with single operations, of others by data sheet."""
 
@@ -67,7 +75,8 @@ class Schedule:
 
     Attributes
     ----------
-    plan : Plan
+    plans : tuple of Plan
+        Plans of the head for several regions; the last holds for all windows, and for the tail.
     cut : int
         Steps of the head; the rest are the tail.
     head, tail : int
@@ -76,27 +85,56 @@ class Schedule:
         Predicted time for an image.
     """
 
-    plan: Plan
+    plans: tuple[Plan, ...]
     cut: int
     head: int
     tail: int
     seconds: float
 
+    @property
+    def plan(self) -> Plan:
+        """The plan that holds for all windows."""
+        return self.plans[-1]
+
+    @functools.cached_property
+    def crossing(self) -> tuple[int, ...]:
+        """Values of the head that the tail needs."""
+        before = {self.plan.image}
+        for decision in self.plan.decisions[: self.cut]:
+            before.update(decision.step.outputs)
+        after = [value for d in self.plan.decisions[self.cut :] for value in d.step.inputs]
+        wanted = (v for v in (*after, *self.plan.program.results) if isinstance(v, int))
+        crossing = dict.fromkeys(v for v in wanted if v in before and v in self.plan.boxes)
+        return tuple(crossing) or (self.plan.image,)
+
 
 def schedule(
-    program: Program, window: Sequence[int], platform: str, largest_batch: int | None = None
+    program: Program,
+    window: tuple[int, ...],
+    platform: str,
+    largest_batch: int | None = None,
+    num_images: int = 0,
 ) -> Schedule:
     """Find the cheapest way to evaluate a program where windows change its image.
 
-    The boxes do not depend on ``largest_batch``, so that results do not either.
+    The boxes do not depend on ``largest_batch``, so that results do not either. From
+    ``num_images``, the images of the whole run, follows what is worth compiling.
     """
     device = DEVICES.get(platform, DEVICES["gpu"])
-    plans = (make_plan(program, window, share) for share in SHARES)
-    found = (_best_batches(plan, device, device.largest_batch) for plan in plans)
-    best = min(found, key=lambda schedule: schedule.seconds)
-    if largest_batch is None:
-        return best
-    return _best_batches(best.plan, device, min(largest_batch, device.largest_batch))
+    plans = [make_plan(program, window, share) for share in SHARES]
+    found = [_best_batches(plan, device, device.largest_batch) for plan in plans]
+    best = min(range(len(found)), key=lambda index: found[index].seconds)
+    chosen = found[best]
+    if largest_batch is not None:
+        chosen = _best_batches(plans[best], device, min(largest_batch, device.largest_batch))
+    if chosen.cut == 0 or not 0 < len(window) <= MAX_AXES:
+        return chosen
+    favourable, saved = favourable_places(chosen.plan, chosen.cut)
+    compilation = (2 ** len(window) - 1) * device.compilation * chosen.cut
+    if compilation > min(saved * chosen.seconds * num_images, LONGEST_COMPILATION):
+        return chosen
+    regions = region_plans(chosen.plan, window, SHARES[best], favourable)
+    return dataclasses.replace(chosen, plans=regions, seconds=(1 - saved) * chosen.seconds)
 
 
 def _best_batches(plan: Plan, device: Device, largest: int) -> Schedule:
@@ -107,12 +145,11 @@ def _best_batches(plan: Plan, device: Device, largest: int) -> Schedule:
     head = np.concatenate([none, np.cumsum(costs, 0)])
     tail = np.concatenate([np.cumsum(costs[::-1], 0)[::-1], none])
     total = head.min(1) + tail.min(1)
-    cut = int(total.argmin())
+    # The last of the best: where one batch size suits all steps, there is no tail.
+    cut = int(np.flatnonzero(total <= (1 + 1e-9) * total.min())[-1])
     first, second = (int(batches[part[cut].argmin()]) for part in (head, tail))
-    # A part without steps goes along with the other.
-    first = second if cut == 0 else first
     second = first if cut == len(plan.decisions) else second
-    return Schedule(plan, cut, first, second, float(total[cut]))
+    return Schedule((plan,), cut, first, second, float(total[cut]))
 
 
 def _seconds(decision: Decision, plan: Plan, device: Device, batches: np.ndarray) -> np.ndarray:
@@ -139,17 +176,3 @@ def _seconds(decision: Decision, plan: Plan, device: Device, batches: np.ndarray
         + (weights * size / device.memory + device.start) / batches
     )
     return np.where(3 * batches * activations > device.budget, np.inf, seconds)
-
-
-def arithmetic(decision: Decision, full: bool = False) -> int:
-    """Multiplications and additions of a step in its box, or for the full result."""
-    step = decision.step
-    shape = step.out_avals[0].shape
-    results = math.prod(shape if full or decision.box is None else box_sizes(decision.box, shape))
-    if step.name == "conv_general_dilated":
-        kernel, numbers = step.in_avals[1].shape, step.params["dimension_numbers"]
-        return 2 * results * math.prod(kernel) // kernel[numbers.rhs_spec[0]]
-    if step.name == "dot_general":
-        contracted = step.params["dimension_numbers"][0][0]
-        return 2 * results * math.prod(step.in_avals[0].shape[axis] for axis in contracted)
-    return results * math.prod(step.params.get("window_dimensions", (1,)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -10,11 +11,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from pdjax._typing import Array, Float, Int, Params
-from pdjax.local.cost import Schedule
 from pdjax.local.grouping import map_in_groups
 from pdjax.local.interpreter import WindowRun
 from pdjax.local.lowerings import performer
+from pdjax.local.plan import Plan
 from pdjax.local.recording import Record, Static
+from pdjax.local.regions import region_of
 
 __all__ = ["evaluate", "evaluate_windows"]
 
@@ -70,55 +72,56 @@ def evaluate_windows(
 @jax.jit
 def _evaluate(record: Record, params: Params, origins: jax.Array, patches: jax.Array) -> Any:
     static: Static = record.static
-    plan, cut = static.schedule.plan, static.schedule.cut
-    program, perform = plan.program, performer(static.lowerings)
+    best, program = static.schedule, static.schedule.plan.program
+    perform = performer(static.lowerings)
     values = program.bound(record.constants, jax.tree.leaves(params))
     program.run(perform, values, static.fixed)
     fixed = {value: values[value] for value in static.fixed}
     kept = dict(zip(static.kept, record.kept, strict=True))
-    crossing = _crossing(static.schedule)
+    crossing = best.crossing
 
-    def head(origin: jax.Array, patch: jax.Array) -> list[jax.Array]:
+    def head(plan: Plan, origin: jax.Array, patch: jax.Array) -> list[jax.Array]:
         run = WindowRun(plan, perform, kept, fixed, origin)
-        run.values[plan.image] = patch[None].astype(program.avals[plan.image].dtype)
-        run.run(plan.decisions[:cut])
-        return [run.values[value] for value in crossing]
+        patch = patch[None].astype(program.avals[plan.image].dtype)
+        return run.head(patch, best.cut, crossing, best.plan)
 
     def tail(origin: jax.Array, values: list[jax.Array]) -> list[jax.Array]:
-        run = WindowRun(plan, perform, kept, fixed, origin)
+        run = WindowRun(best.plan, perform, kept, fixed, origin)
         run.values.update(zip(crossing, values, strict=True))
-        run.run(plan.decisions[cut:])
+        run.run(best.plan.decisions[best.cut :])
         return [jnp.asarray(run.whole(value))[0] for value in program.results]
 
-    halfway = _in_groups(head, origins, patches, static.schedule.head)
-    outputs = _in_groups(tail, origins, halfway, static.schedule.tail)
-    flat = [a.reshape(-1, *a.shape[2:]) for a in outputs]
+    # Neighbours of the same region are evaluated together.
+    order = jnp.argsort(jax.vmap(lambda origin: region_of(best.plans, origin[None]))(origins))
+    origins, patches = origins[order], patches[order]
+    heads = [_each(functools.partial(head, plan)) for plan in best.plans]
+
+    def by_region(origins: jax.Array, patches: jax.Array) -> Any:
+        return jax.lax.switch(region_of(best.plans, origins), heads, origins, patches)
+
+    halfway = _in_groups(by_region, origins, patches, best.head)
+    outputs = _in_groups(_each(tail), origins, halfway, best.tail)
+    back = jnp.argsort(order)
+    flat = [a[back].reshape(-1, *a.shape[2:]) for a in outputs]
     return jax.tree.unflatten(static.outputs, flat)
+
+
+def _each(f: Callable[[jax.Array, Any], Any]) -> Callable[[jax.Array, Any], Any]:
+    """Map a function of one window and one content over windows and their contents."""
+    return jax.vmap(jax.vmap(f, (None, 0)))
 
 
 def _in_groups(
     f: Callable[[jax.Array, Any], Any], origins: jax.Array, contents: Any, images: int
 ) -> Any:
-    """Map ``f`` over windows and their contents, about ``images`` at a time."""
+    """Apply ``f`` to windows and their contents, about ``images`` at a time."""
     windows, samples = jax.tree.leaves(contents)[0].shape[:2]
     together = max(d for d in range(1, min(samples, images) + 1) if samples % d == 0)
     origins = jnp.repeat(origins, samples // together, axis=0)
     contents = jax.tree.map(lambda a: a.reshape(-1, together, *a.shape[2:]), contents)
-    mapped = jax.vmap(jax.vmap(f, (None, 0)))
     each = max(1, images // together)
-    outputs = map_in_groups(lambda rows: mapped(*rows), (origins, contents), each)
+    outputs = map_in_groups(lambda rows: f(*rows), (origins, contents), each)
     return jax.tree.map(lambda a: a.reshape(windows, samples, *a.shape[2:]), outputs)
-
-
-def _crossing(best: Schedule) -> tuple[int, ...]:
-    """Values of the head that the tail needs."""
-    before = {best.plan.image}
-    for decision in best.plan.decisions[: best.cut]:
-        before.update(decision.step.outputs)
-    after = [value for d in best.plan.decisions[best.cut :] for value in d.step.inputs]
-    wanted = dict.fromkeys(v for v in (*after, *best.plan.program.results) if isinstance(v, int))
-    crossing = tuple(v for v in wanted if v in before and v in best.plan.boxes)
-    return crossing or (best.plan.image,)
 
 
 def _check_arguments(static: Static, params: Params, origins: Any, patches: Any) -> None:

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from pdjax.local.boxes import Box, Range, Ranges
+from pdjax.local.boxes import Box, Range, Ranges, ranges
 from pdjax.local.plan import Decision, Plan
 from pdjax.local.program import Perform, Step, Value
 
@@ -63,7 +63,7 @@ class WindowRun:
         self.perform = perform
         self.record = record
         self.fixed = fixed
-        self.origin = origin
+        self.place = [_place(own, origin[axis]) for axis, own in enumerate(plan.places)]
         self.values: dict[int, jax.Array] = {}
         self._starts: dict[tuple[int, bytes], Any] = {}
 
@@ -78,6 +78,14 @@ class WindowRun:
             else:
                 results = decision.rule.apply(decision.step, decision.box, operands)
             self.values.update(zip(decision.step.outputs, results, strict=True))
+
+    def head(
+        self, patch: jax.Array, cut: int, wanted: Sequence[int], other: Plan
+    ) -> list[jax.Array]:
+        """Perform steps up to ``cut``, and give what is wanted as another plan has it."""
+        self.values[self.plan.image] = patch
+        self.run(self.plan.decisions[:cut])
+        return [self.read_as(value, other) for value in wanted]
 
     def whole(self, value: Value) -> Any:
         """All of a value, changed or not."""
@@ -117,6 +125,12 @@ class WindowRun:
         old = self.read_old(value, tuple(surround), fill)
         joined = lax.dynamic_update_slice(old, values, places)
         return lax.slice(joined, *zip(*trims, strict=True))
+
+    def read_as(self, value: int, other: Plan) -> Any:
+        """What another plan, which holds for more windows, would have in the box of a value."""
+        index = [np.searchsorted(a, b) for a, b in zip(other.places, self.plan.places, strict=True)]
+        wanted = ranges(other.boxes[value])
+        return self.read(value, tuple(r and r.at(index[r.axis]) for r in wanted), None)
 
     def read_old(self, value: int, ranges: Ranges, fill: int | float | None = None) -> jax.Array:
         """What the value is for the image as it is, in these ranges."""
@@ -187,7 +201,7 @@ class WindowRun:
             return np.int32(table[0])
         key = axis, table.astype(np.int32).tobytes()
         if key not in self._starts:
-            self._starts[key] = jnp.asarray(table, jnp.int32)[self.origin[axis]]
+            self._starts[key] = jnp.asarray(table, jnp.int32)[self.place[axis]]
         return self._starts[key]
 
     def _shape(self, value: int) -> tuple[int, ...]:
@@ -218,6 +232,12 @@ class _StepOperands:
 
     def whole(self) -> list[Any]:
         return self.bind(*(self._run.whole(value) for value in self._step.inputs))
+
+
+def _place(places: np.ndarray, origin: jax.Array) -> jax.Array:
+    """Index of an origin among the places of a plan."""
+    index = np.searchsorted(places, np.arange(places[-1] + 1))
+    return jnp.asarray(index, jnp.int32)[origin]
 
 
 def _overhang(wanted: Range | None, dim: int) -> tuple[int, int]:

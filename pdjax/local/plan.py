@@ -7,7 +7,7 @@ import functools
 from collections.abc import Sequence
 from typing import Any
 
-from pdjax.local.boxes import Box, share, whole, window_box
+from pdjax.local.boxes import Box, Places, all_places, share, whole, window_box
 from pdjax.local.program import Program, Step, Value
 from pdjax.local.rules import RULES
 from pdjax.local.rules.rule import Rule
@@ -41,11 +41,15 @@ class Decision:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Plan:
-    """Decisions for all steps, and the box of every value that depends on the image."""
+    """Decisions for all steps, and the box of every value that depends on the image.
+
+    Boxes hold for windows at ``places``.
+    """
 
     program: Program
     decisions: tuple[Decision, ...]
     boxes: dict[int, Box]
+    places: Places
 
     @functools.cached_property
     def fixed_broadcasts(self) -> dict[int, Step]:
@@ -63,7 +67,9 @@ class Plan:
         return _box(self.boxes, value)
 
 
-def make_plan(program: Program, window: Sequence[int], largest_share: float) -> Plan:
+def make_plan(
+    program: Program, window: Sequence[int], largest_share: float, places: Places | None = None
+) -> Plan:
     """Follow the box of a window through a program.
 
     Parameters
@@ -74,9 +80,13 @@ def make_plan(program: Program, window: Sequence[int], largest_share: float) -> 
         Pixels of the window on each spatial axis.
     largest_share : float
         Boxes that take more than this share of their array are given up for the whole array.
+    places : tuple of int array, optional
+        Origins of the windows in question on each spatial axis; by default all.
     """
     image = program.arguments[-1]
-    boxes = {image: window_box(program.avals[image].shape[1:-1], window)}
+    spatial = program.avals[image].shape[1:-1]
+    places = places or all_places(spatial, window)
+    boxes = {image: window_box(spatial, window, places)}
     decisions = []
     for step in program.steps:
         decision = _decide(step, [_box(boxes, value) for value in step.inputs], largest_share)
@@ -85,7 +95,7 @@ def make_plan(program: Program, window: Sequence[int], largest_share: float) -> 
             for output, aval in zip(step.outputs, step.out_avals, strict=True):
                 alike = len(decision.box) == len(aval.shape)
                 boxes[output] = decision.box if alike else (None,) * len(aval.shape)
-    return Plan(program, tuple(decisions), boxes)
+    return Plan(program, tuple(decisions), boxes, places)
 
 
 def _box(boxes: dict[int, Box], value: Value) -> Box | None:

@@ -84,6 +84,7 @@ def record(
     window: int | Sequence[int],
     *,
     batch_size: int | None = None,
+    num_images: int = 0,
     lowerings: bool = True,
 ) -> Record:
     """Run a function on an image, and keep what it takes to run it again with a window changed.
@@ -105,6 +106,9 @@ def record(
         Entries of the window on each spatial axis.
     batch_size : int, optional
         Images to evaluate at once, at most; by default what is predicted to be fastest.
+    num_images : int
+        Perturbed images that will be evaluated, roughly. For many it pays to compile more, for
+        windows near the border and in the middle apart.
     lowerings : bool
         Whether operations are put in the form that the device runs fastest.
 
@@ -134,23 +138,24 @@ def record(
                 f"window={window!r} is larger than the image of shape {image.shape}; choose a "
                 "smaller window"
             )
-    return _record(f, params, image, sides, batch_size, lowerings)
+    return _record(f, params, image, sides, batch_size, num_images, lowerings)
 
 
-@functools.partial(jax.jit, static_argnums=(0, 3, 4, 5))
+@functools.partial(jax.jit, static_argnums=(0, 3, 4, 5, 6))
 def _record(
     f: Function,
     params: Params,
     image: jax.Array,
     window: tuple[int, ...],
     batch_size: int | None,
+    num_images: int,
     lowerings: bool,
 ) -> Record:
     closed, shapes = jax.make_jaxpr(f, return_shape=True)(params, image[None])
     _check_outputs(shapes)
     program = flatten(closed)
     values = program.bound(closed.consts, [*jax.tree.leaves(params), image[None]])
-    best = schedule(program, window, platform(), batch_size)
+    best = schedule(program, window, platform(), batch_size, num_images)
     kept, fixed = _needs(best, window)
     static = Static(
         best, kept, fixed, jax.tree.structure(params), jax.tree.structure(shapes), window, lowerings
@@ -190,10 +195,11 @@ def _needs(best: Schedule, window: tuple[int, ...]) -> tuple[tuple[Kept, ...], t
     fixed = _Asked(lambda value: jnp.zeros(avals[value].shape, avals[value].dtype))
 
     def one(origin: jax.Array, patch: jax.Array) -> list[jax.Array]:
-        run = WindowRun(plan, performer(False), kept, fixed, origin)
-        run.values[plan.image] = patch
-        run.run(plan.decisions)
-        return [run.whole(value) for value in plan.program.results]
+        runs = [WindowRun(plan, performer(False), kept, fixed, origin) for plan in best.plans]
+        for run in runs:
+            run.head(patch, best.cut, best.crossing, plan)
+        runs[-1].run(plan.decisions[best.cut :])
+        return [runs[-1].whole(value) for value in plan.program.results]
 
     image = avals[plan.image]
     patch = jax.ShapeDtypeStruct((1, *window, image.shape[-1]), image.dtype)

@@ -6,8 +6,10 @@ import dataclasses
 import itertools
 
 from pdjax.local.boxes import box_sizes
-from pdjax.local.cost import Schedule, arithmetic
-from pdjax.local.plan import INHERITED, Decision
+from pdjax.local.cost import Schedule
+from pdjax.local.plan import INHERITED, Decision, Plan
+from pdjax.local.regions import region_shares
+from pdjax.local.work import arithmetic
 
 __all__ = ["Report", "Row", "make_report"]
 
@@ -47,19 +49,21 @@ class Report:
     Attributes
     ----------
     rows : tuple of Row
+        What holds for all windows.
     head, tail : int
         Images evaluated at once before and after the cut.
+    shares : tuple of float
+        By region, share of the arithmetic of a full evaluation that is left; the last region is
+        that of all windows.
+    share : float
+        The same, averaged over all places of a window.
     """
 
     rows: tuple[Row, ...]
     head: int
     tail: int
-
-    @property
-    def share(self) -> float:
-        """Share of the arithmetic of a full evaluation that is left."""
-        full = sum(row.full_arithmetic for row in self.rows)
-        return sum(row.arithmetic for row in self.rows) / max(full, 1)
+    shares: tuple[float, ...]
+    share: float
 
     def __str__(self) -> str:
         total = max(sum(row.full_arithmetic for row in self.rows), 1)
@@ -86,7 +90,15 @@ def make_report(best: Schedule) -> Report:
     changed = [d for d in best.plan.decisions if d.box is not None]
     groups = itertools.groupby(changed, key=lambda d: (d.step.where, d.rule is None))
     rows = tuple(_row(where, list(decisions)) for (where, _), decisions in groups)
-    return Report(rows, best.head, best.tail)
+    full = max(sum(row.full_arithmetic for row in rows), 1)
+    shares = tuple(_arithmetic(best, plan) / full for plan in best.plans)
+    average = float(region_shares(best.plans) @ shares)
+    return Report(rows, best.head, best.tail, shares, average)
+
+
+def _arithmetic(best: Schedule, head: Plan) -> int:
+    decisions = (*head.decisions[: best.cut], *best.plan.decisions[best.cut :])
+    return sum(arithmetic(d) for d in decisions if d.box is not None)
 
 
 def _row(where: str, decisions: list[Decision]) -> Row:
