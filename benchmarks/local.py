@@ -30,6 +30,9 @@ from pdjax.windows import paste
 NETWORKS = ("bvlc_alexnet", "bvlc_googlenet", "vgg16", "efficientnet_lite0", "resnet18")
 SIDES = ("local", "dense", "PyTorch", "PyTorch compiled")
 SAMPLES = 10
+IMAGES = 300
+"""Images of a local call, at least: enough for windows of all regions."""
+
 DENSE_BATCHES = (4, 10, 30)
 RIVAL_BATCHES = (8, 16, 64)
 
@@ -132,7 +135,7 @@ def _jax_side(case: Case, engine: str, batch_size: int | None) -> Side:
         engine, case.f, case.params, case.image, (case.window,) * 2, batch_size, num_images,
         lowerings=True,
     )  # fmt: skip
-    windows = max(1, max(evaluation.batch_size, 60) // SAMPLES)
+    windows = max(evaluation.batch_size, IMAGES if engine == "local" else 1) // SAMPLES or 1
     arguments = (evaluation, case.params, *case.contents(windows))
     compiled = jax.jit(evaluate_at).lower(*arguments).compile()
     compiling = time.perf_counter() - start
