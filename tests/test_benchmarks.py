@@ -11,7 +11,9 @@ import numpy as np
 import pytest
 
 BENCHMARKS = Path(__file__).resolve().parents[1] / "benchmarks"
-OWN_MODULES = ("measure", "workload", "throughput", "accuracy", "local", "lowerings", "resnet18")
+OWN_MODULES = (
+    "measure", "workload", "throughput", "accuracy", "local", "exactness", "lowerings", "resnet18",
+)  # fmt: skip
 
 
 @pytest.fixture
@@ -84,6 +86,13 @@ def test_local(load, capsys):
     assert float(row["over dense"]) == pytest.approx(local / dense, abs=0.01)
     assert float(row["s to compile"]) > 0
     assert "of the arithmetic" in how["toy"][0]
+
+
+def test_exactness(load, capsys):
+    load("exactness").main(toy=True)
+    _, differences = tables(capsys.readouterr().out)
+    row = dict(zip(differences.pop("network"), *differences.values(), strict=True))
+    assert 0 <= float(row["of probabilities"]) <= float(row["largest difference"]) < 1e-5
 
 
 def test_lowerings(load, capsys):

@@ -127,7 +127,8 @@ def schedule(
     chosen = found[best]
     if largest_batch is not None:
         chosen = _best_batches(plans[best], device, min(largest_batch, device.largest_batch))
-    if chosen.cut == 0 or not 0 < len(window) <= MAX_AXES:
+    affected = any(decision.box for decision in chosen.plan.decisions[: chosen.cut])
+    if not affected or len(window) > MAX_AXES:
         return chosen
     favourable, saved = favourable_places(chosen.plan, chosen.cut)
     compilation = (2 ** len(window) - 1) * device.compilation * chosen.cut
