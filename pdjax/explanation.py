@@ -18,6 +18,7 @@ from pdjax.picture import (
     relevance_html,
     strongest,
 )
+from pdjax.sampling import SCHEMES
 
 __all__ = ["Explanation"]
 
@@ -80,6 +81,9 @@ class Explanation:
         stride = " by ".join(map(str, dict.fromkeys(s["stride"])))
         where = f" of {s['start']}" if s.get("start") else ""
         samples = f"{s['num_samples']} sample{'s' if s['num_samples'] > 1 else ''} a window"
+        # Files that were written before there was a choice have independent samples.
+        scheme = s.get("sampling", SCHEMES[0])
+        samples += "" if scheme == SCHEMES[0] else f" ({scheme})"
         correction = s["num_training_images"]
         return (
             f"{s['model']}; {s['sampler']}; windows of {window} pixels{where} at stride {stride}, "
