@@ -119,7 +119,9 @@ def sampler() -> ConditionalGaussian:
     return ConditionalGaussian(statistics(2), 3, 1, jitter=1e-6)
 
 
+@functools.cache
 def relevance(measure: str, repeats: int, **options) -> jax.Array:
+    sampler()  # made before anything is traced
     run = functools.partial(
         prediction_difference, network, WEIGHTS, IMAGE, stride=2, measure=measure, **options
     )
@@ -127,22 +129,19 @@ def relevance(measure: str, repeats: int, **options) -> jax.Array:
     return jax.jit(jax.vmap(lambda key: run(sampler(), rng_key=key).window_relevance["prob"]))(keys)
 
 
-@pytest.mark.parametrize("measure", BITS)
+# What is left is mostly what 8000 runs do not know of the mean, about 0.0015 bits.
 @pytest.mark.parametrize(
-    ("scheme", "num_samples"), [("independent", 2), ("antithetic", 4), ("sobol", 4)]
+    ("scheme", "num_samples", "share"), [("independent", 2, 0.4), ("sobol", 4, 0.8)]
 )
-def test_the_bias_of_two_replicates_is_mostly_removed(measure, scheme, num_samples) -> None:
-    sampler()
-    truth = relevance(measure, 1, num_samples=100_000, batch_size=10_000)[0]
+def test_the_bias_of_two_replicates_is_mostly_removed(scheme, num_samples, share) -> None:
+    truth = relevance("weight_of_evidence", 1, num_samples=100_000, batch_size=10_000)[0]
     rms = {}
     for corrected in (False, True):
         options = {"num_samples": num_samples, "sampling": scheme, "bias_correction": corrected}
-        mean = relevance(measure, 8000, batch_size=8000, **options).mean(0)
+        mean = relevance("weight_of_evidence", 8000, batch_size=8000, **options).mean(0)
         rms[corrected] = float(jnp.sqrt(jnp.mean(jnp.square(mean - truth))))
-    print(measure, scheme, rms, rms[True] / rms[False])
-    if scheme == "independent":
-        assert rms[True] < 0.4 * rms[False]
-    assert rms[True] < rms[False]
+    print(scheme, rms, rms[True] / rms[False])
+    assert rms[True] < share * rms[False]
 
 
 @pytest.mark.parametrize("num_samples", [1, 4])
