@@ -34,7 +34,7 @@ OUTPUT = NOISE.standard_normal((16, 4)).astype(np.float32)
 
 
 @functools.cache
-def gaussian(color: str = "joint", window: int = 3, double: bool = False) -> ConditionalGaussian:
+def gaussian(color: str = "joint", window: int = 3) -> ConditionalGaussian:
     return ConditionalGaussian(statistics(2), window, 1, color, clip=None, jitter=1e-6)
 
 
