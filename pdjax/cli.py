@@ -147,6 +147,7 @@ def explain(
             net, start, sampler, sizes, padding=padding, color=color, folder=images,
             num_samples=samples, progress=progress,
         )  # fmt: skip
+    Scheme(sampling, samples).check(chosen)
     samples = 1 if chosen.constant else samples
     check_samples(chosen, shape, Scheme(sampling, samples))
     _announce(net, grid, samples)

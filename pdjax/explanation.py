@@ -38,7 +38,8 @@ class Explanation:
     image : float array, shape (*spatial, c)
         The image that was explained, in pixel space.
     relevance, standard_error : dict of float array (units, *spatial)
-        Of every pixel, with the Monte-Carlo standard error.
+        Of every pixel, with the Monte-Carlo standard error; see `pdjax.sampling` for intervals
+        where samples are few.
     window_relevance, window_standard_error : dict of float array (units, *grid)
         Of every window.
     layer_relevance, layer_standard_error : dict of float array (*spatial)

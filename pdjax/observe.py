@@ -121,7 +121,7 @@ class Maps(NamedTuple):
         Of every pixel. Bits for weight of evidence and information difference, otherwise the unit
         of the activation.
     window_relevance, window_standard_error : dict of float array (units, *grid)
-        Of every window.
+        Of every window. See `pdjax.sampling` for intervals where samples are few.
     layer_relevance, layer_standard_error : dict of float array (*spatial)
         Of every pixel for the mean of a whole hidden layer.
     """
