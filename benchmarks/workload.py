@@ -13,8 +13,10 @@ import numpy as np
 
 import pdjax
 from pdjax._typing import Sampler
+from pdjax.bias import Jackknife
 from pdjax.marginalize import draw, summarise, windows_per_chunk
 from pdjax.observe import Observe, Rule, relevance_maps
+from pdjax.sampling import Scheme
 from pdjax.windows import WindowGrid, paste
 
 __all__ = ["Workload", "plan", "toy_network"]
@@ -125,9 +127,10 @@ class Workload:
         few = bare(net.params, images)
         outputs = jax.tree.map(lambda a: jnp.tile(a[:1], (self.batch, 1)), few)
 
-        sample = jax.jit(functools.partial(draw, grid=grid, num_samples=num_samples))
+        scheme = Scheme("independent", num_samples)
+        sample = jax.jit(functools.partial(draw, grid=grid, scheme=scheme))
         one_each = jax.jit(jax.vmap(paste, (None, 0, 0)))
-        reduce = jax.jit(lambda o, c: summarise(observe.reduce(o, c), num_samples))
+        reduce = jax.jit(lambda o, c: summarise(observe.reduce(o, c), scheme, Jackknife(rule)))
         maps = jax.jit(lambda r, m: relevance_maps(r, m, grid, num_samples, rule))
 
         starts = range(0, self.num_batches * self.windows, self.windows)

@@ -1,4 +1,4 @@
-"""The types that the rest of the package is written in: arrays, parameters and two protocols."""
+"""The types that the rest of the package is written in: arrays, parameters and protocols."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ __all__ = [
     "Function",
     "Int",
     "Key",
+    "NormalSampler",
     "Params",
     "Predict",
     "Sampler",
@@ -70,3 +71,26 @@ class Sampler(Protocol):
         num_samples: int,
     ) -> Float[Array, "num_samples *window c"]:
         """Draw contents of the window whose first corner is at ``origin`` of ``image``."""
+
+
+@runtime_checkable
+class NormalSampler(Sampler, Protocol):
+    """A sampler that makes contents of standard normal numbers, for all schemes of sampling.
+
+    `sample` is `transform` of independent numbers; see `pdjax.sampling` for others.
+
+    Attributes
+    ----------
+    axes : int
+        Numbers that one content is made of, those that move it most first.
+    """
+
+    axes: int
+
+    def transform(
+        self,
+        noise: Float[Array, "num_samples axes"],
+        image: Float[Array, "*spatial c"],
+        origin: Int[Array, " d"],
+    ) -> Float[Array, "num_samples *window c"]:
+        """Return the contents of a window that rows of standard normal numbers stand for."""

@@ -27,6 +27,7 @@ from pdjax.explain import count_passes
 from pdjax.models import ALIASES, NETWORKS
 from pdjax.models.classifier import check_layers
 from pdjax.outputs import Outputs
+from pdjax.sampling import Scheme
 from pdjax.weights_cli import app as weights_app
 from pdjax.windows import WindowGrid
 
@@ -81,6 +82,12 @@ Measure = Annotated[
     typer.Option(help="weight_of_evidence, probability_difference or information_difference."),
 ]
 EngineName = Annotated[str, typer.Option(help="What of the network is evaluated: local or dense.")]
+Sampling = Annotated[
+    str, typer.Option(help="independent, sobol or antithetic: how samples of a window go together.")
+]
+BiasCorrection = Annotated[
+    bool, typer.Option(help="Correct relevance in bits for the bias of few samples.")
+]
 Seed = Annotated[int, typer.Option(help="Seed of the samples.")]
 BatchSize = Annotated[int | None, typer.Option(help="Images evaluated at once.")]
 CheckpointFile = Annotated[
@@ -108,6 +115,8 @@ def explain(
     statistics: Statistics = None,
     measure: Measure = "weight_of_evidence",
     engine: EngineName = "local",
+    sampling: Sampling = "independent",
+    bias_correction: BiasCorrection = True,
     seed: Seed = 0,
     batch_size: BatchSize = None,
     checkpoint: CheckpointFile = None,
@@ -138,15 +147,17 @@ def explain(
             net, start, sampler, sizes, padding=padding, color=color, folder=images,
             num_samples=samples, progress=progress,
         )  # fmt: skip
+    Scheme(sampling, samples).check(chosen)
     samples = 1 if chosen.constant else samples
-    check_samples(chosen, shape, samples)
+    check_samples(chosen, shape, Scheme(sampling, samples))
     _announce(net, grid, samples)
     set_up = time.monotonic()
     try:
         explanation = pdjax.explain(
             net, pixels, chosen, rng_key=jax.random.key(seed), num_samples=samples, stride=stride,
             classes=wanted, layers=named, start=start, measure=measure, engine=engine,
-            batch_size=batch_size, progress=progress, checkpoint=checkpoint,
+            sampling=sampling, bias_correction=bias_correction, batch_size=batch_size,
+            progress=progress, checkpoint=checkpoint,
         )  # fmt: skip
     except KeyboardInterrupt:
         kept = f"what is done is kept in {checkpoint}" if checkpoint else "nothing is kept"

@@ -8,11 +8,13 @@ import jax
 import jax.numpy as jnp
 
 from pdjax._typing import Array, Float, Int, Key, Params, Sampler
+from pdjax.bias import Jackknife
 from pdjax.evaluation import ENGINES
 from pdjax.marginalize import marginalize
 from pdjax.models.classifier import NamedOutputs, activation_shapes, check_layers
 from pdjax.observe import Maps, Observe, Rule, relevance_maps
 from pdjax.relevance import MEASURES
+from pdjax.sampling import SCHEMES, Scheme
 from pdjax.windows import WindowGrid
 
 __all__ = ["check_batch_size", "check_choice", "check_samples", "prediction_difference"]
@@ -27,6 +29,8 @@ def prediction_difference(
     rng_key: Key[Array, ""],
     num_samples: int = 10,
     stride: int | tuple[int, ...] = 1,
+    sampling: str = SCHEMES[0],
+    bias_correction: bool = True,
     classes: int | Sequence[int] | Int[Array, " classes"] | None = None,
     layers: Sequence[str] | None = None,
     probabilities: tuple[str, ...] = ("prob",),
@@ -58,6 +62,11 @@ def prediction_difference(
         Samples per window: at least 2, unless all samples of the sampler are the same.
     stride : int or tuple of int
         Pixels between neighbouring windows, at most the window.
+    sampling : {"independent", "sobol", "antithetic"}
+        How the samples of a window go together; see `pdjax.sampling.Scheme`.
+    bias_correction : bool
+        Whether relevance in bits is corrected for the bias of a logarithm of few samples; see
+        `pdjax.bias.Jackknife`.
     classes : int, sequence or array of int, optional
         An int: so many highest-scoring classes. Otherwise their indices. All by default.
     layers : sequence of str, optional
@@ -86,7 +95,8 @@ def prediction_difference(
     Raises
     ------
     ValueError
-        If a setting is unknown, or the image, the window, the stride and the samples do not fit.
+        If a setting is unknown, or the image, the window, the stride, the samples and the scheme
+        of sampling do not fit each other.
 
     Examples
     --------
@@ -105,7 +115,8 @@ def prediction_difference(
     """
     check_choice("engine", engine, ENGINES)
     check_choice("measure", measure, MEASURES)
-    check_samples(sampler, image.shape, num_samples)
+    scheme = Scheme(sampling, num_samples)
+    check_samples(sampler, image.shape, scheme)
     check_batch_size(batch_size)
     named = NamedOutputs.of(f, probabilities)
     shapes = activation_shapes(named, params, image.shape, image.dtype)
@@ -122,22 +133,22 @@ def prediction_difference(
     observe, inputs = Observe(named, layers, rule), (params, jnp.asarray(classes, jnp.int32))
     moments = marginalize(
         observe, inputs, image, sampler,
-        rng_key=rng_key, num_samples=num_samples, stride=stride, engine=engine,
-        batch_size=batch_size, lowerings=lowerings,
+        rng_key=rng_key, num_samples=num_samples, stride=stride, sampling=sampling,
+        bias=Jackknife(rule) if bias_correction else None,
+        engine=engine, batch_size=batch_size, lowerings=lowerings,
     )  # fmt: skip
     grid = WindowGrid(image.shape[:-1], sampler.window, stride)
     return relevance_maps(
-        observe(inputs, image[None]), moments, grid=grid, num_samples=num_samples, rule=rule
+        observe(inputs, image[None]), moments, grid=grid, replicates=scheme.replicates, rule=rule
     )
 
 
-def check_samples(sampler: Sampler, image_shape: tuple[int, ...], num_samples: int) -> None:
-    """Raise ValueError where the sampler does not fit the image or the number of samples."""
-    if not isinstance(num_samples, int) or num_samples < 1:
-        raise ValueError(f"num_samples={num_samples!r} must be an int of at least 1")
-    if num_samples == 1 and not sampler.constant:
+def check_samples(sampler: Sampler, image_shape: tuple[int, ...], scheme: Scheme) -> None:
+    """Raise ValueError where the sampler does not fit the image or the scheme of sampling."""
+    scheme.check(sampler)
+    if scheme.num_samples == 1 and not sampler.constant:
         raise ValueError("num_samples=1 leaves the standard error unknown; take 2 samples or more")
-    sampler.check(tuple(image_shape), num_samples)
+    sampler.check(tuple(image_shape), scheme.num_samples)
 
 
 def check_batch_size(batch_size: int | None) -> None:

@@ -17,6 +17,7 @@ import numpy as np
 from pdjax._typing import Array, Float, Key, Sampler
 from pdjax.evaluation import Evaluation, prepare
 from pdjax.marginalize import (
+    Bias,
     Moments,
     draw,
     moments,
@@ -25,6 +26,7 @@ from pdjax.marginalize import (
     windows_per_chunk,
 )
 from pdjax.observe import Observe
+from pdjax.sampling import Scheme
 from pdjax.windows import WindowGrid, paste
 
 __all__ = ["Engine", "callable_engine", "jax_engine"]
@@ -55,7 +57,8 @@ def jax_engine(
     sampler: Sampler,
     rng_key: Key[Array, ""],
     grid: WindowGrid,
-    num_samples: int,
+    scheme: Scheme,
+    bias: Bias | None,
     batch_size: int | None,
     lowerings: bool,
 ) -> Engine:
@@ -66,11 +69,11 @@ def jax_engine(
 
     def run(indices: np.ndarray) -> Moments:
         return _moments(
-            grid, num_samples, devices,
+            grid, scheme, bias, devices,
             evaluation, inputs, image, sampler, rng_key, jnp.asarray(indices, jnp.int32),
         )  # fmt: skip
 
-    return Engine(run, devices * windows_per_chunk(evaluation.batch_size, num_samples))
+    return Engine(run, devices * windows_per_chunk(evaluation.batch_size, scheme.num_samples))
 
 
 def callable_engine(
@@ -80,7 +83,8 @@ def callable_engine(
     sampler: Sampler,
     rng_key: Key[Array, ""],
     grid: WindowGrid,
-    num_samples: int,
+    scheme: Scheme,
+    bias: Bias | None,
     batch_size: int | None,
 ) -> Engine:
     """Sample in JAX, and hand batches of perturbed images to a plain Python callable as NumPy."""
@@ -93,21 +97,20 @@ def callable_engine(
         return observe.reduce(arrays, classes)
 
     def run(indices: np.ndarray) -> Moments:
-        images = _perturbed(
-            grid, num_samples, image, sampler, rng_key, jnp.asarray(indices, jnp.int32)
-        )
+        images = _perturbed(grid, scheme, image, sampler, rng_key, jnp.asarray(indices, jnp.int32))
         batches = [images[i : i + at_once] for i in range(0, len(images), at_once)]
         outputs = [evaluate(np.asarray(batch)) for batch in batches]
         joined = jax.tree.map(lambda *parts: jnp.concatenate(parts), *outputs)
-        return summarise(joined, num_samples)
+        return summarise(joined, scheme, bias)
 
-    return Engine(run, windows_per_chunk(at_once, num_samples))
+    return Engine(run, windows_per_chunk(at_once, scheme.num_samples))
 
 
-@functools.partial(jax.jit, static_argnums=(0, 1, 2))
+@functools.partial(jax.jit, static_argnums=(0, 1, 2, 3))
 def _moments(
     grid: WindowGrid,
-    num_samples: int,
+    scheme: Scheme,
+    bias: Bias | None,
     devices: int,
     evaluation: Evaluation,
     inputs: Any,
@@ -116,19 +119,19 @@ def _moments(
     rng_key: jax.Array,
     indices: jax.Array,
 ) -> Moments:
-    step = functools.partial(moments, grid=grid, num_samples=num_samples)
+    step = functools.partial(moments, grid=grid, scheme=scheme, bias=bias)
     return shard_over_devices(step, devices)(evaluation, inputs, image, sampler, rng_key, indices)
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1))
 def _perturbed(
     grid: WindowGrid,
-    num_samples: int,
+    scheme: Scheme,
     image: jax.Array,
     sampler: Sampler,
     rng_key: jax.Array,
     indices: jax.Array,
 ) -> jax.Array:
-    origins, patches = draw(image, sampler, rng_key, indices, grid, num_samples)
+    origins, patches = draw(image, sampler, rng_key, indices, grid, scheme)
     pasted = jax.vmap(jax.vmap(paste, (None, 0, None)), (None, 0, 0))(image, patches, origins)
     return pasted.reshape(-1, *image.shape)

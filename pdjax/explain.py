@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from pdjax._typing import Array, Float, Key, Sampler
+from pdjax.bias import Jackknife
 from pdjax.checkpoint import Checkpoint, digest
 from pdjax.difference import check_batch_size, check_choice, check_samples
 from pdjax.engines import callable_engine, jax_engine
@@ -22,6 +23,7 @@ from pdjax.models.classifier import Classifier
 from pdjax.observe import relevance_maps
 from pdjax.relevance import MEASURES
 from pdjax.run import run_windows
+from pdjax.sampling import SCHEMES, Scheme
 from pdjax.task import make_task, wrap_callable
 from pdjax.windows import WindowGrid
 
@@ -43,6 +45,8 @@ def explain(
     rng_key: Key[Array, ""],
     num_samples: int = 10,
     stride: int | tuple[int, ...] = 1,
+    sampling: str = SCHEMES[0],
+    bias_correction: bool = True,
     classes: int | Sequence[int | str] | None = None,
     layers: Sequence[str] | None = None,
     units: Mapping[str, Sequence[int | tuple[int, ...]]] | None = None,
@@ -71,6 +75,14 @@ def explain(
         Samples per window: at least 2, unless all samples of the sampler are the same.
     stride : int or tuple of int
         Pixels between neighbouring windows, at most the window.
+    sampling : {"independent", "sobol", "antithetic"}
+        How the samples of a window go together; the latter two need a sampler that makes contents
+        of normal numbers, as `ConditionalGaussian` does, and an even number of samples, at least
+        4. Quasi-random points, ``"sobol"``, know most at the same number of forward passes, best
+        with 4, 8, 16, ... samples; see `pdjax.sampling.Scheme`.
+    bias_correction : bool
+        Whether relevance in bits is corrected for the bias of a logarithm of few samples; see
+        `pdjax.bias.Jackknife`.
     classes : int or sequence of int or str, optional
         An int: so many highest-scoring classes. Otherwise their indices or names. By default the
         three highest-scoring, or all where there are fewer.
@@ -125,17 +137,20 @@ def explain(
     check_choice("engine", engine, (*ENGINES, "callable"))
     check_choice("measure", measure, MEASURES)
     check_batch_size(batch_size)
+    scheme = Scheme(sampling, num_samples)
     if not isinstance(net, Classifier):
         net = wrap_callable(net, image, engine)
     if start is None:
-        check_samples(sampler, net.image_shape, num_samples)
+        check_samples(sampler, net.image_shape, scheme)
     task = make_task(
         net, image,
         classes=classes, layers=layers, units=units, start=start, measure=measure, engine=engine,
     )  # fmt: skip
-    check_samples(sampler, task.field.shape, num_samples)
+    check_samples(sampler, task.field.shape, scheme)
     grid = WindowGrid(task.field.shape[:-1], sampler.window, stride)
-    bound = (*task[:3], sampler, rng_key, grid, num_samples, batch_size)
+    rule = task.observe.rule
+    bias = Jackknife(rule) if bias_correction else None
+    bound = (*task[:3], sampler, rng_key, grid, scheme, bias, batch_size)
     if engine == "callable":
         moments_of = callable_engine(*bound)
     else:
@@ -144,16 +159,21 @@ def explain(
         "image": digest(image), "model": f"{net.name} {digest(net.params)}",
         "sampler": digest(sampler), "rng_key": digest(jax.random.key_data(rng_key)),
         "window": str(grid.window), "num_samples": str(num_samples), "stride": str(grid.stride),
+        "sampling": sampling, "bias_correction": str(bias_correction),
         "classes": str(task.classes), "layers": str(task.observe.layers),
         "units": str(task.observe.units), "start": str(start),
+        **({} if bias is None else {
+            "measure": measure, "num_training_images": str(rule.num_training_images),
+        }),
     })  # fmt: skip
-    moments = run_windows(moments_of, task.reference, grid, num_samples, keeper, progress)
+    moments = run_windows(moments_of, task.reference, grid, scheme, bias, keeper, progress)
     maps = relevance_maps(
-        task.reference, moments, grid=grid, num_samples=num_samples, rule=task.observe.rule
+        task.reference, moments, grid=grid, replicates=scheme.replicates, rule=rule
     )
     settings = {
         "model": net.name, "sampler": _in_words(sampler), "window": grid.window,
         "stride": grid.stride, "num_samples": num_samples, "start": start,
+        "sampling": sampling, "bias_correction": bias_correction,
         "passes": count_passes(grid, num_samples), "measure": measure, "engine": engine,
         "num_training_images": net.num_training_images, "probabilities": net.probabilities,
         "classes": task.classes, "rng_key": np.asarray(jax.random.key_data(rng_key)).tolist(),

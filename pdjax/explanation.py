@@ -18,6 +18,7 @@ from pdjax.picture import (
     relevance_html,
     strongest,
 )
+from pdjax.sampling import SCHEMES
 
 __all__ = ["Explanation"]
 
@@ -37,7 +38,8 @@ class Explanation:
     image : float array, shape (*spatial, c)
         The image that was explained, in pixel space.
     relevance, standard_error : dict of float array (units, *spatial)
-        Of every pixel, with the Monte-Carlo standard error.
+        Of every pixel, with the Monte-Carlo standard error; see `pdjax.sampling` for intervals
+        where samples are few.
     window_relevance, window_standard_error : dict of float array (units, *grid)
         Of every window.
     layer_relevance, layer_standard_error : dict of float array (*spatial)
@@ -80,6 +82,9 @@ class Explanation:
         stride = " by ".join(map(str, dict.fromkeys(s["stride"])))
         where = f" of {s['start']}" if s.get("start") else ""
         samples = f"{s['num_samples']} sample{'s' if s['num_samples'] > 1 else ''} a window"
+        # Files that were written before there was a choice have independent samples.
+        scheme = s.get("sampling", SCHEMES[0])
+        samples += "" if scheme == SCHEMES[0] else f" ({scheme})"
         correction = s["num_training_images"]
         return (
             f"{s['model']}; {s['sampler']}; windows of {window} pixels{where} at stride {stride}, "

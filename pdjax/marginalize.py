@@ -2,14 +2,15 @@
 
 The one place that chunks, vmaps and shards. It knows nothing of networks or relevance: it takes a
 function of images and gives, for every window, the mean and the variance of its outputs over
-samples of that window. A window's random key is made from its index in the grid of stride 1, so
-results do not depend on the chunk, on the number of devices, or on which windows are asked for.
+samples of that window. Samples that belong together (see `pdjax.sampling`) count as one replicate,
+their mean. A window's random key is made from its index in the grid of stride 1, so results do not
+depend on the chunk, on the number of devices, or on which windows are asked for.
 """
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import jax
@@ -19,18 +20,33 @@ from jax.sharding import PartitionSpec
 from pdjax._typing import Array, Float, Function, Int, Key, Params, Sampler
 from pdjax.evaluation import ENGINES, Evaluation, evaluate_at, prepare
 from pdjax.local.grouping import map_in_groups
+from pdjax.sampling import SCHEMES, Scheme
 from pdjax.windows import WindowGrid
 
-__all__ = ["Moments", "draw", "marginalize", "moments"]
+__all__ = ["Bias", "Moments", "draw", "marginalize", "moments"]
 
 MIN_IMAGES_PER_CALL = 64
 
 
+Bias = Callable[[Any], Mapping[str, jax.Array]]
+"""A pure function of the replicates, a PyTree like the output of arrays ``(windows, replicates,
+...)``, that estimates the bias of what will be made of their mean: arrays ``(windows, ...)``."""
+
+
 class Moments(NamedTuple):
-    """Per window, over its samples; PyTrees like the function's output, with windows in front."""
+    """Per window, over its replicates; PyTrees of arrays with windows in front.
+
+    Attributes
+    ----------
+    mean, variance : PyTree
+        Like the function's output; the variance is unbiased, and 0 for one replicate.
+    bias : mapping
+        What the given function estimates; empty without one.
+    """
 
     mean: Any
     variance: Any
+    bias: Mapping[str, jax.Array]
 
 
 def marginalize(
@@ -42,6 +58,8 @@ def marginalize(
     rng_key: Key[Array, ""],
     num_samples: int,
     stride: int | tuple[int, ...] = 1,
+    sampling: str = SCHEMES[0],
+    bias: Bias | None = None,
     engine: str = ENGINES[0],
     batch_size: int | None = None,
     lowerings: bool = True,
@@ -64,6 +82,10 @@ def marginalize(
         Samples per window.
     stride : int or tuple of int
         Pixels between neighbouring windows.
+    sampling : {"independent", "sobol", "antithetic"}
+        How samples of one window go together; see `pdjax.sampling.Scheme`.
+    bias : callable, optional
+        Estimates the bias of what will be made of the mean, from the replicates. Hashable.
     engine : {"local", "dense"}
         Whether only what a window can change is evaluated, or all of ``f``.
     batch_size : int, optional
@@ -74,8 +96,14 @@ def marginalize(
     Returns
     -------
     Moments
-        ``mean`` and ``variance`` (unbiased; 0 for one sample) over samples, arrays
-        ``(windows, ...)`` with windows in row-major order of their origins.
+        ``mean`` and ``variance`` (unbiased; 0 for one replicate) over replicates, arrays
+        ``(windows, ...)`` with windows in row-major order of their origins. The square of the
+        mean's standard error is the variance over ``Scheme(sampling, num_samples).replicates``.
+
+    Raises
+    ------
+    ValueError
+        If the scheme is unknown, or does not fit the number of samples or the sampler.
 
     Examples
     --------
@@ -87,13 +115,15 @@ def marginalize(
     >>> result.mean.shape, float(result.mean[0])
     ((25,), 32.0)
     """
+    scheme = Scheme(sampling, num_samples)
+    scheme.check(sampler)
     grid = WindowGrid(image.shape[:-1], sampler.window, stride)
     images = grid.size * num_samples
     evaluation = prepare(engine, f, params, image, grid.window, batch_size, images, lowerings)
     windows = windows_per_chunk(evaluation.batch_size, num_samples)
 
     def chunk(indices: jax.Array) -> Moments:
-        return moments(evaluation, params, image, sampler, rng_key, indices, grid, num_samples)
+        return moments(evaluation, params, image, sampler, rng_key, indices, grid, scheme, bias)
 
     return map_in_groups(chunk, jnp.arange(grid.size), windows)
 
@@ -106,11 +136,12 @@ def moments(
     rng_key: Key[Array, ""],
     indices: Int[Array, " windows"],
     grid: WindowGrid,
-    num_samples: int,
+    scheme: Scheme,
+    bias: Bias | None,
 ) -> Moments:
     """Moments of the evaluated function for the windows with these indices in the grid."""
-    origins, patches = draw(image, sampler, rng_key, indices, grid, num_samples)
-    return summarise(evaluate_at(evaluation, params, origins, patches), num_samples)
+    origins, patches = draw(image, sampler, rng_key, indices, grid, scheme)
+    return summarise(evaluate_at(evaluation, params, origins, patches), scheme, bias)
 
 
 def draw(
@@ -119,22 +150,25 @@ def draw(
     rng_key: Key[Array, ""],
     indices: Int[Array, " windows"],
     grid: WindowGrid,
-    num_samples: int,
+    scheme: Scheme,
 ) -> tuple[Int[Array, "windows d"], Float[Array, "windows samples ..."]]:
     """Origins and sampled contents of the windows with these indices in the grid."""
     origins = grid.origins(indices)
     keys = jax.vmap(jax.random.fold_in, (None, 0))(rng_key, grid.key_indices(origins))
-    sample = functools.partial(sampler.sample, num_samples=num_samples)
+    sample = functools.partial(scheme.sample, sampler)
     return origins, jax.vmap(sample, (0, None, 0))(keys, image, origins)
 
 
-def summarise(outputs: Any, num_samples: int) -> Moments:
-    """Moments over samples of a PyTree of arrays ``(windows * num_samples, ...)``."""
-    samples = jax.tree.map(lambda a: a.reshape(-1, num_samples, *a.shape[1:]), outputs)
-    mean = jax.tree.map(lambda a: a.mean(1), samples)
-    freedom = max(num_samples - 1, 1)
-    variance = jax.tree.map(lambda a, m: jnp.square(a - m[:, None]).sum(1) / freedom, samples, mean)
-    return Moments(mean, variance)
+def summarise(outputs: Any, scheme: Scheme, bias: Bias | None = None) -> Moments:
+    """Moments over replicates of a PyTree of arrays ``(windows * num_samples, ...)``."""
+    groups = (scheme.replicates, scheme.num_samples // scheme.replicates)
+    replicates = jax.tree.map(lambda a: a.reshape(-1, *groups, *a.shape[1:]).mean(2), outputs)
+    mean = jax.tree.map(lambda a: a.mean(1), replicates)
+    freedom = max(scheme.replicates - 1, 1)
+    variance = jax.tree.map(
+        lambda a, m: jnp.square(a - m[:, None]).sum(1) / freedom, replicates, mean
+    )
+    return Moments(mean, variance, {} if bias is None else bias(replicates))
 
 
 def windows_per_chunk(batch_size: int, num_samples: int) -> int:

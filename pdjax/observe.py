@@ -121,7 +121,7 @@ class Maps(NamedTuple):
         Of every pixel. Bits for weight of evidence and information difference, otherwise the unit
         of the activation.
     window_relevance, window_standard_error : dict of float array (units, *grid)
-        Of every window.
+        Of every window. See `pdjax.sampling` for intervals where samples are few.
     layer_relevance, layer_standard_error : dict of float array (*spatial)
         Of every pixel for the mean of a whole hidden layer.
     """
@@ -134,9 +134,9 @@ class Maps(NamedTuple):
     layer_standard_error: dict[str, jax.Array]
 
 
-@functools.partial(jax.jit, static_argnames=("grid", "num_samples", "rule"))
+@functools.partial(jax.jit, static_argnames=("grid", "replicates", "rule"))
 def relevance_maps(
-    reference: Mapping[str, Any], moments: Moments, grid: WindowGrid, num_samples: int, rule: Rule
+    reference: Mapping[str, Any], moments: Moments, grid: WindowGrid, replicates: int, rule: Rule
 ) -> Maps:
     """Relevance of windows and pixels, with standard errors, from the moments of all windows.
 
@@ -145,20 +145,22 @@ def relevance_maps(
     reference : dict
         What `Observe` gives for the unperturbed image, arrays ``(1, units)``.
     moments : Moments
-        What `marginalize` gives for it, arrays ``(windows, units)``.
+        What `marginalize` gives for it, arrays ``(windows, units)``. Where there is a bias of the
+        relevance, it is subtracted, but never more of it than one standard error: where the
+        estimate is larger, samples differ by orders of magnitude and it is worth nothing.
     grid : WindowGrid
         Where the windows are.
-    num_samples : int
-        Samples per window.
+    replicates : int
+        Independent groups of samples per window.
     rule : Rule
         How relevance is measured.
     """
     maps = Maps({}, {}, {}, {}, {}, {})
-    freedom = num_samples - 1
+    freedom = replicates - 1
     for layer, value in reference.items():
         mean, variance = moments.mean[layer], moments.variance[layer]
         if isinstance(value, Hidden):
-            relevance, error = _difference(value.whole, mean.whole, variance.whole, num_samples)
+            relevance, error = _difference(value.whole, mean.whole, variance.whole, replicates)
             relevance, error = _on_grid(relevance, grid), _on_grid(error, grid)
             maps.layer_relevance[layer] = box_average(relevance, grid)[0]
             maps.layer_standard_error[layer] = box_average_error(error, grid, freedom)[0]
@@ -166,12 +168,14 @@ def relevance_maps(
         if isinstance(value, Probability):
             # The same number twice, and lost to rounding in the one of them that is close to one.
             spread = jnp.where(mean.p < mean.complement, variance.p, variance.complement)
-            error = jnp.sqrt(spread / num_samples)
+            error = jnp.sqrt(spread / replicates)
             relevance, error = measure_probability(
                 rule.measure, value, mean, error, rule.num_training_images, rule.num_classes
             )
+            if layer in moments.bias:
+                relevance -= jnp.clip(moments.bias[layer], -error, error)
         else:
-            relevance, error = _difference(value, mean, variance, num_samples)
+            relevance, error = _difference(value, mean, variance, replicates)
         relevance, error = _on_grid(relevance, grid), _on_grid(error, grid)
         maps.window_relevance[layer] = relevance
         maps.window_standard_error[layer] = error / float(root_bias(freedom))
@@ -181,9 +185,9 @@ def relevance_maps(
 
 
 def _difference(
-    value: jax.Array, mean: jax.Array, variance: jax.Array, num_samples: int
+    value: jax.Array, mean: jax.Array, variance: jax.Array, replicates: int
 ) -> tuple[jax.Array, jax.Array]:
-    return activation_difference(value, mean), jnp.sqrt(variance / num_samples)
+    return activation_difference(value, mean), jnp.sqrt(variance / replicates)
 
 
 def _on_grid(values: jax.Array, grid: WindowGrid) -> jax.Array:

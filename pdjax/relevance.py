@@ -18,6 +18,8 @@ __all__ = [
     "Probability",
     "activation_difference",
     "information_difference",
+    "laplace",
+    "laplace_slope",
     "measure_probability",
     "probability_difference",
     "weight_of_evidence",
@@ -104,7 +106,7 @@ def information_difference(
     number of their dtype.
     """
     corrected = [
-        _laplace(_probability(value, None), num_training_images, num_classes)
+        laplace(_probability(value, None), num_training_images, num_classes)
         for value in (p, p_without)
     ]
     return jnp.log2(corrected[0].p) - jnp.log2(corrected[1].p)
@@ -127,15 +129,36 @@ def measure_probability(
     if measure == "probability_difference":
         return probability_difference(reference.p, without.p), error
     counts = (num_training_images, num_classes)
-    corrected = _laplace(without, *counts)
-    slope = 1.0 if num_training_images is None else num_training_images / _total(*counts)
+    corrected = laplace(without, *counts)
+    slope = laplace_slope(*counts)
     # One factor after the other: their product would leave the normal numbers.
     bits_per_unit = slope / math.log(2) / corrected.p
     if measure == "information_difference":
-        difference = jnp.log2(_laplace(reference, *counts).p) - jnp.log2(corrected.p)
+        difference = jnp.log2(laplace(reference, *counts).p) - jnp.log2(corrected.p)
         return difference, error * bits_per_unit
     difference = _log_odds(reference, *counts) - _log_odds(without, *counts)
     return difference, error * bits_per_unit / corrected.complement
+
+
+def laplace(
+    value: Probability, num_training_images: int | None, num_classes: int | None
+) -> Probability:
+    """Laplace's correction ``p <- (p N + 1) / (N + K)``; both parts are positive after it."""
+    p, complement = value
+    if num_training_images is not None:
+        total = _total(num_training_images, num_classes)
+        scale = num_training_images / total
+        p = p * scale + 1 / total
+        complement = complement * scale + (total - num_training_images - 1) / total
+    tiny = jnp.finfo(p.dtype).tiny
+    return Probability(jnp.maximum(p, tiny), jnp.maximum(complement, tiny))
+
+
+def laplace_slope(num_training_images: int | None, num_classes: int | None) -> float:
+    """Change of the corrected probability with the probability, ``N / (N + K)``; 1 without N."""
+    if num_training_images is None:
+        return 1.0
+    return num_training_images / _total(num_training_images, num_classes)
 
 
 def _total(num_training_images: int | None, num_classes: int | None) -> int:
@@ -155,21 +178,8 @@ def _probability(p: Array, complement: Array | None) -> Probability:
     return Probability(p, jnp.asarray(complement, p.dtype))
 
 
-def _laplace(
-    value: Probability, num_training_images: int | None, num_classes: int | None
-) -> Probability:
-    p, complement = value
-    if num_training_images is not None:
-        total = _total(num_training_images, num_classes)
-        scale = num_training_images / total
-        p = p * scale + 1 / total
-        complement = complement * scale + (total - num_training_images - 1) / total
-    tiny = jnp.finfo(p.dtype).tiny
-    return Probability(jnp.maximum(p, tiny), jnp.maximum(complement, tiny))
-
-
 def _log_odds(
     value: Probability, num_training_images: int | None, num_classes: int | None
 ) -> Array:
-    corrected = _laplace(value, num_training_images, num_classes)
+    corrected = laplace(value, num_training_images, num_classes)
     return jnp.log2(corrected.p) - jnp.log2(corrected.complement)

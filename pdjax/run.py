@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -12,7 +13,8 @@ import numpy as np
 from pdjax._progress import progress_bar
 from pdjax.checkpoint import Checkpoint
 from pdjax.engines import Engine
-from pdjax.marginalize import Moments
+from pdjax.marginalize import Bias, Moments, summarise
+from pdjax.sampling import Scheme
 from pdjax.windows import WindowGrid
 
 __all__ = ["check_finite", "run_windows"]
@@ -22,11 +24,12 @@ def run_windows(
     engine: Engine,
     reference: Mapping[str, Any],
     grid: WindowGrid,
-    num_samples: int,
+    scheme: Scheme,
+    bias: Bias | None,
     checkpoint: Checkpoint,
     progress: bool,
 ) -> Moments:
-    """Moments of all windows of the grid, arrays ``(windows, units)``.
+    """Moments of all windows of the grid, arrays ``(windows, units)``, as `summarise` makes them.
 
     Every chunk has the same number of windows (the last one repeats its last window), so that
     there is one compilation whatever the size of the grid. ``reference`` is what the engine's
@@ -38,7 +41,11 @@ def run_windows(
         If the network returns NaN or infinities, with the layer that does.
     """
     chunk = engine.windows
-    pattern = Moments(reference, reference)
+    num_samples = scheme.num_samples
+    one_window = jax.tree.map(
+        lambda a: jax.ShapeDtypeStruct((num_samples, *a.shape[1:]), a.dtype), dict(reference)
+    )
+    pattern = jax.eval_shape(functools.partial(summarise, scheme=scheme, bias=bias), one_window)
     parts, done = checkpoint.restore(pattern)
     total = grid.size * num_samples
     bar = progress_bar(total, "images", progress, "explaining", initial=done * num_samples)

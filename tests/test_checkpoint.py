@@ -11,12 +11,22 @@ import numpy as np
 import pytest
 
 import pdjax.run
-from pdjax import Blur, Classifier, Explanation, ImageMean, Marginal, explain
+from pdjax import (
+    Blur,
+    Classifier,
+    ConditionalGaussian,
+    Explanation,
+    ImageMean,
+    Marginal,
+    PatchStatistics,
+    explain,
+)
 
 MAPS = ("relevance", "standard_error", "window_relevance", "window_standard_error", "prediction")
 IMAGE = np.random.default_rng(0).random((10, 8, 3), np.float32)
 PARAMS = jnp.array(np.random.default_rng(1).standard_normal((240, 5)), jnp.float32)
 OTHERS = np.random.default_rng(2).random((6, 10, 8, 3), np.float32)
+GAUSSIAN = ConditionalGaussian(PatchStatistics.natural_images(), 3)
 
 
 def network(params, images):
@@ -109,6 +119,11 @@ def test_results_are_kept_while_a_run_goes_on(tmp_path: Path, monkeypatch) -> No
         ({"rng_key": jax.random.key(1)}, "rng_key"),
         ({"num_samples": 5}, "num_samples"),
         ({"stride": 2}, "stride"),
+        ({"sampler": GAUSSIAN}, "sampler"),
+        ({"sampler": GAUSSIAN, "sampling": "sobol"}, "sampler, sampling"),
+        ({"bias_correction": False}, "bias_correction"),
+        ({"bias_correction": False, "measure": "probability_difference"}, "bias_correction"),
+        ({"measure": "information_difference"}, "measure"),
         ({"classes": [0, 3]}, "classes"),
         ({"layers": ("prob", "scores")}, "layers"),
         ({"layers": ("prob",), "num_samples": 2}, "num_samples, layers"),
@@ -236,3 +251,34 @@ def test_missing_and_truncated_explanations_are_named(tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-300])
     with pytest.raises(ValueError, match=r"cat.npz' is not a readable \.npz file"):
         Explanation.load(path)
+
+
+@pytest.mark.parametrize("bias_correction", [True, False])
+def test_a_run_of_sobol_nets_goes_on_and_its_settings_are_kept(
+    tmp_path, monkeypatch, bias_correction
+) -> None:
+    path = tmp_path / "run.npz"
+    options = {"sampler": GAUSSIAN, "sampling": "sobol", "bias_correction": bias_correction}
+    whole = run(**options)
+    with monkeypatch.context() as patch:
+        patch.setattr(pdjax.run, "progress_bar", Bar(patience=1))
+        with pytest.raises(KeyboardInterrupt):
+            run(path, **options)
+    resumed = run(path, **options)
+    for kind in MAPS:
+        for layer in whole.layers:
+            one, two = (getattr(result, kind)[layer] for result in (whole, resumed))
+            np.testing.assert_array_equal(one, two)
+    assert resumed.settings["sampling"] == "sobol"
+    assert resumed.settings["bias_correction"] is bias_correction
+    assert "4 samples a window (sobol)" in resumed.caption
+    with pytest.raises(ValueError, match=r"another run, differing in sampling;"):
+        run(path, **options | {"sampling": "antithetic"})
+
+
+def test_a_file_from_before_there_were_schemes_is_still_read(tmp_path) -> None:
+    path = tmp_path / "cat.npz"
+    run(stride=3).save(path)
+    old = words(lambda w: [w["settings"].pop(name) for name in ("sampling", "bias_correction")])
+    np.savez(path, **old(contents(path)))
+    assert "4 samples a window, " in Explanation.load(path).caption

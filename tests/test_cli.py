@@ -100,6 +100,14 @@ def test_fit_then_explain(run, photo):
     )  # fmt: skip
     assert status == 0
     assert "529 windows with 2 samples each, 1,059 forward passes" in out
+    status, out, _ = run(
+        "explain", folder / "photo.png", "--statistics", "mine.npz", "--window", "10",
+        "--stride", "10", "--sampling", "sobol", "--no-bias-correction", "--no-progress",
+        "--output", "sobol.png",
+    )  # fmt: skip
+    assert status == 0
+    settings = pdjax.Explanation.load("sobol.npz").settings
+    assert (settings["sampling"], settings["bias_correction"]) == ("sobol", False)
 
 
 def test_fit_names_all_unreadable_images_below_the_bar_and_writes_nothing(run, photo):
@@ -218,6 +226,12 @@ BAD = {
     "unknown colour": (("explain", "photo.png", "--color", "red"), "'joint' or 'independent'"),
     "unknown measure": (("explain", "photo.png", *QUICK, "--measure", "x"), "weight_of_evidence"),
     "unknown engine": (("explain", "photo.png", *QUICK, "--engine", "warp"), "dense"),
+    "unknown sampling": (("explain", "photo.png", "--sampling", "x"), "independent, sobol, anti"),
+    "odd sampling": (
+        ("explain", "photo.png", "--sampling", "sobol", "--samples", "5"),
+        "--samples=5 does not fit",
+    ),
+    "sampling of grey": (("explain", "photo.png", *QUICK, "--sampling", "sobol"), "Constant does"),
     "no folder": (("explain", "photo.png", *QUICK, "--output", "no/a.png"), "create it first"),
     "suffix": (("explain", "photo.png", *QUICK, "--output", "a.xyz"), "must end in"),
     "weights": (

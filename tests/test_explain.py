@@ -33,12 +33,14 @@ def maps_of(data, route: str):
     params = tuple(jnp.asarray(data[name], dtype) for name in ("W1", "b1", "W2", "b2"))
     image = jnp.asarray(data["image"], dtype)
     sampler = Marginal(data["images"], int(data["window"]))
-    settings = {"num_samples": int(data["num_samples"]), "rng_key": KEY}
+    # The authors take the logarithm of the mean as it is.
+    settings = {"num_samples": int(data["num_samples"]), "rng_key": KEY, "bias_correction": False}
     count = int(data["num_training_images"])
     if route == "prediction_difference":
         run = functools.partial(
-            prediction_difference, classifier, num_training_images=count, num_samples=10
-        )
+            prediction_difference, classifier, num_training_images=count, num_samples=10,
+            bias_correction=False,
+        )  # fmt: skip
         return jax.jit(run)(params, image, sampler, rng_key=KEY)
     net = Classifier.from_function(
         classifier, params, image_size=24, num_training_images=count, name="small"
@@ -223,6 +225,8 @@ BAD = [
     ({"num_samples": 1}, ValueError, r"num_samples=1 leaves the standard error unknown; take 2"),
     ({"num_samples": 2.0}, ValueError, r"num_samples=2.0 must be an int"),
     ({"num_samples": 7}, ValueError, r"num_samples=7 is more than the 6 images"),
+    ({"sampling": "halton"}, ValueError, r"sampling='halton' is unknown; .* sobol, antithetic"),
+    ({"sampling": "sobol"}, ValueError, r"sampling='sobol' .* Marginal does not; use Conditional"),
     ({"batch_size": 0}, ValueError, r"batch_size=0 must be an int of at least 1"),
     ({"batch_size": 2.5}, ValueError, r"batch_size=2.5 must be an int"),
     ({"stride": 4}, ValueError, r"stride=4 is larger than the window"),

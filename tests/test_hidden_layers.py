@@ -123,7 +123,7 @@ def test_start_from_a_hidden_layer(net, images):
     sampler = pdjax.Marginal(activations[1:], window=2, bounds=None)
     explanation = pdjax.explain(
         net, images[0], sampler, rng_key=jax.random.key(0), num_samples=6, start="first",
-        layers=("second", "prob"), classes=CLASSES,
+        layers=("second", "prob"), classes=CLASSES, bias_correction=False,
     )  # fmt: skip
     changed = np.repeat(np.asarray(activations[:1]), 6, 0)
     changed[:, 7:9, 3:5] = activations[1:, 7:9, 3:5]

@@ -203,6 +203,7 @@ BAD = [
     ({"measure": "bits"}, r"measure='bits' is unknown; choose from weight_of_evidence"),
     ({"num_samples": 0}, r"num_samples=0 must be an int of at least 1"),
     ({"num_samples": 1}, r"num_samples=1 leaves the standard error unknown"),
+    ({"sampling": "halton"}, r"sampling='halton' is unknown; choose from independent, sobol, anti"),
     ({"stride": 4}, r"stride=4 is larger than the window, 3 by 3"),
     ({"image": IMAGE[:4]}, r"smaller than the sampler's patch"),
     ({"sampler": Constant(0.5, 10)}, r"window=\(10, 10\) is larger than the image"),

@@ -12,7 +12,7 @@ import scipy.ndimage
 from gaussian_reference import closed_form, smooth, statistics
 
 from pdjax import Blur, ConditionalGaussian, Constant, ImageMean, Marginal, PatchStatistics
-from pdjax._typing import Sampler
+from pdjax._typing import NormalSampler, Sampler
 
 
 @functools.cache
@@ -112,13 +112,21 @@ def test_gains_and_factors_are_exact(x64, color, origin) -> None:
     sampler = unclipped(window, 2, color, 0.0)
     mean, covariance = closed_form(statistics(2), image, origin, window, 2, color)
     at, size = jnp.array(origin), 36
-    draws = draw(sampler, jax.random.key(0), jnp.array(image), at, 200).reshape(200, size)
-    # Samples are mean + L z: the differences of draws span L, and with the z known they give it.
-    groups = 1 if color == "joint" else 3
-    noise = jax.random.normal(jax.random.key(0), (200, groups, size // groups), image.dtype)
-    noise = np.asarray(noise if groups == 1 else noise.swapaxes(1, 2)).reshape(200, size)
-    exact = mean + noise @ np.linalg.cholesky(covariance).T
-    np.testing.assert_allclose(draws, exact, atol=1e-8)
+    assert isinstance(sampler, NormalSampler)
+    assert sampler.axes == size
+    # Contents are mean + R z, so that no numbers give the mean and unit vectors the columns of R.
+    noise = jnp.concatenate([jnp.zeros((1, size)), jnp.eye(size)])
+    contents = np.asarray(sampler.transform(noise, jnp.array(image), at)).reshape(-1, size)
+    np.testing.assert_allclose(contents[0], mean, atol=1e-10)
+    root = (contents[1:] - contents[0]).T
+    np.testing.assert_allclose(root @ root.T, covariance, atol=1e-10)
+    # The columns are the principal axes, largest variance first whatever their channel.
+    variances = np.linalg.eigvalsh(covariance)[::-1]
+    np.testing.assert_allclose(root.T @ root, np.diag(variances), atol=1e-10)
+    key = jax.random.key(0)
+    drawn = draw(sampler, key, jnp.array(image), at, 5)
+    made = sampler.transform(jax.random.normal(key, (5, size)), jnp.array(image), at)
+    np.testing.assert_allclose(drawn, made, atol=1e-12)
 
 
 def test_samples_are_clipped_to_the_range_asked_for() -> None:

@@ -1,10 +1,14 @@
 """The conditional Gaussian: a window drawn given the ring of pixels around it.
 
 A Gaussian over patches of ``window + 2 * padding`` pixels a side is conditioned on the pixels
-around the window (Zintgraf et al., 2017, section 3.1). The gain and the Cholesky factor depend
-only on where the window lies in the patch, so they are computed once, in float64, and used at
-every position of every image. At the border of an image the patch is shifted inwards and the
+around the window (Zintgraf et al., 2017, section 3.1). The gain and the root of the covariance
+depend only on where the window lies in the patch, so they are computed once, in float64, and used
+at every position of every image. At the border of an image the patch is shifted inwards and the
 window lies off-centre: ``(2 * padding + 1) ** d`` places in all.
+
+The root is that of the principal axes, ``V sqrt(w)`` for the eigenvectors V and the eigenvalues w
+of the covariance: of the normal numbers that make up a sample, the first then move it most, which
+is what quasi-random points need (Acworth, Broadie and Glasserman, 1998).
 """
 
 from __future__ import annotations
@@ -33,7 +37,9 @@ class ConditionalGaussian:
     """Samples of a window from a Gaussian conditioned on the pixels around it.
 
     With patch mean ``m`` and covariance ``C``, window pixels 1 and ring pixels 2, samples are
-    drawn from ``N(m1 + G (x2 - m2), C11 - G C21)`` with ``G = C12 C22^-1``, and clipped.
+    drawn from ``N(m1 + G (x2 - m2), C11 - G C21)`` with ``G = C12 C22^-1``, and clipped. They are
+    made of standard normal numbers, one to each principal axis of that covariance, so that all
+    schemes of `pdjax.sampling` can be used.
 
     Parameters
     ----------
@@ -96,24 +102,32 @@ class ConditionalGaussian:
         mean, covariance = statistics.gaussian(patch)
         groups = _color_groups(math.prod(patch), statistics.channels, color)
         places = list(itertools.product(range(2 * padding + 1), repeat=len(patch)))
-        gains, factors = [], []
+        gains, roots, orders = [], [], []
         bar = progress_bar(len(places), "factors", progress, "sampler", delay=2.0)
         for inside, ring in zip(*_pixel_tables(self.window, self.padding), strict=True):
             pair = [
                 _condition(covariance, group[inside].ravel(), group[ring].ravel(), jitter)
                 for group in groups
             ]
+            root = np.stack([root for _, root in pair])
             gains.append(np.stack([gain for gain, _ in pair]).astype(_float()))
-            factors.append(np.stack([factor for _, factor in pair]).astype(_float()))
+            roots.append(root.astype(_float()))
+            orders.append(_ranks(np.square(root).sum(1)))
             bar.update(1)
         bar.close()
         self.mean = jnp.asarray(mean.reshape(-1, statistics.channels), _float())
-        self.gain, self.factor = jnp.asarray(np.stack(gains)), jnp.asarray(np.stack(factors))
+        self.gain, self.root = jnp.asarray(np.stack(gains)), jnp.asarray(np.stack(roots))
+        self.order = jnp.asarray(np.stack(orders))
 
     @property
     def patch(self) -> tuple[int, ...]:
         """Pixels of the patch, window and ring, on each axis."""
         return tuple(k + 2 * self.padding for k in self.window)
+
+    @property
+    def axes(self) -> int:
+        """Normal numbers that a sample is made of: one for each pixel and channel."""
+        return math.prod(self.window) * self.mean.shape[-1]
 
     def __str__(self) -> str:
         if self.padding == 0:
@@ -143,21 +157,35 @@ class ConditionalGaussian:
         num_samples: int,
     ) -> Float[Array, "num_samples *window c"]:
         """Draw contents of the window at ``origin``, in the image's dtype and pixel space."""
+        noise = jax.random.normal(rng_key, (num_samples, self.axes), image.dtype)
+        return self.transform(noise, image, origin)
+
+    def transform(
+        self,
+        noise: Float[Array, "num_samples axes"],
+        image: Float[Array, "*spatial c"],
+        origin: Int[Array, " d"],
+    ) -> Float[Array, "num_samples *window c"]:
+        """Return the contents of the window at ``origin`` that standard normal numbers stand for.
+
+        Number i of a row moves the content along the principal axis of i-th largest variance; with
+        ``color="independent"`` the axes of all channels are in one order.
+        """
         highest = jnp.array(image.shape[:-1], origin.dtype) - jnp.array(self.patch, origin.dtype)
         corner = jnp.clip(origin - self.padding, 0, highest)
         place = jnp.ravel_multi_index(
             tuple(origin - corner), (2 * self.padding + 1,) * len(self.window), mode="clip"
         )
         inside, ring = (jnp.asarray(t)[place] for t in _pixel_tables(self.window, self.padding))
-        gain, factor = (array[place].astype(image.dtype) for array in (self.gain, self.factor))
+        gain, root = (array[place].astype(image.dtype) for array in (self.gain, self.root))
         mean = self.mean.astype(image.dtype)
         pixels = crop(image, corner, self.patch).reshape(mean.shape)
         deviation = self._to_groups((pixels - mean)[ring])
         shift = jnp.einsum("gkm,gm->gk", gain, deviation, precision="highest")
-        noise = jax.random.normal(rng_key, (num_samples, *shift.shape), image.dtype)
-        spread = jnp.einsum("gkj,sgj->sgk", factor, noise, precision="highest")
+        numbers = noise.astype(image.dtype)[:, self.order[place]]
+        spread = jnp.einsum("gkj,sgj->sgk", root, numbers, precision="highest")
         samples = self._from_groups(shift[None] + spread) + mean[inside][None]
-        samples = samples.reshape(num_samples, *self.window, image.shape[-1])
+        samples = samples.reshape(len(noise), *self.window, image.shape[-1])
         return samples if self.clip is None else jnp.clip(samples, *self.clip)
 
     def _to_groups(self, values: jax.Array) -> jax.Array:
@@ -172,7 +200,7 @@ class ConditionalGaussian:
     def tree_flatten(self) -> tuple[tuple[jax.Array, ...], tuple[Any, ...]]:
         """Arrays, and the static settings that a compiled function depends on."""
         settings = (self.window, self.padding, self.color, self.clip)
-        return (self.mean, self.gain, self.factor), settings
+        return (self.mean, self.gain, self.root, self.order), settings
 
     @classmethod
     def tree_unflatten(
@@ -180,7 +208,7 @@ class ConditionalGaussian:
     ) -> ConditionalGaussian:
         """Make a sampler of its parts, without any computation."""
         sampler = object.__new__(cls)
-        sampler.mean, sampler.gain, sampler.factor = arrays
+        sampler.mean, sampler.gain, sampler.root, sampler.order = arrays
         sampler.window, sampler.padding, sampler.color, sampler.clip = settings
         return sampler
 
@@ -207,7 +235,7 @@ def _color_groups(pixels: int, channels: int, color: str) -> list[np.ndarray]:
 def _condition(
     covariance: np.ndarray, inside: np.ndarray, ring: np.ndarray, jitter: float
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Gain and Cholesky factor of the inside given the ring."""
+    """Gain of the inside given the ring, and root of its covariance, largest variance first."""
     variance = jitter * np.diag(covariance).mean()
     inner = covariance[np.ix_(inside, inside)] + variance * np.eye(len(inside))
     cross = covariance[np.ix_(inside, ring)]
@@ -215,12 +243,25 @@ def _condition(
     try:
         gain = scipy.linalg.cho_solve(scipy.linalg.cho_factor(outer), cross.T).T
         conditional = inner - gain @ cross.T
-        return gain, np.linalg.cholesky((conditional + conditional.T) / 2)
+        variances, axes = np.linalg.eigh((conditional + conditional.T) / 2)
+        if not variances[0] > 0:
+            raise np.linalg.LinAlgError
     except np.linalg.LinAlgError:
         raise ValueError(
             f"statistics: the covariance of the patch is not positive definite with "
             f"jitter={jitter:g} added; fit it on more images, or use a larger jitter"
         ) from None
+    root = (axes * np.sqrt(variances))[:, ::-1]
+    # The sign of an eigenvector is a matter of the linear algebra library; samples should not be.
+    peaks = np.take_along_axis(root, np.abs(root).argmax(0)[None], 0)
+    return gain, root * np.sign(peaks)
+
+
+def _ranks(variances: np.ndarray) -> np.ndarray:
+    """Rank of each entry among all of an array, the largest being 0."""
+    ranks = np.empty(variances.size, np.int32)
+    ranks[np.argsort(-variances, axis=None, kind="stable")] = np.arange(variances.size)
+    return ranks.reshape(variances.shape)
 
 
 def _float() -> np.dtype:
