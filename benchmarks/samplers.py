@@ -71,8 +71,9 @@ def main(
     models = {
         "conditional mixture": _mixture(fitted, window, padding),
         "conditional Gaussian, joint": _gaussian(statistics, window, padding, 1, True),
-        "conditional Gaussian, independent": _gaussian(statistics, window, padding, 3, True),
         "marginal Gaussian, joint": _gaussian(statistics, window, padding, 1, False),
+        "conditional Gaussian, independent": _gaussian(statistics, window, padding, 3, True),
+        "marginal Gaussian, independent": _gaussian(statistics, window, padding, 3, False),
     }
     bits = _bits(models, held_out, window, side, windows, seed, progress)
     rows = [

@@ -85,7 +85,7 @@ def test_one_component_is_the_gaussian_with_a_free_mean(x64) -> None:
     statistics = PatchStatistics(np.full(3, 0.5), 0.7 * table + FREE * np.eye(3), 1)
     gaussian = ConditionalGaussian(statistics, 3, clip=None, jitter=0.0)
     mixed = ConditionalMixture(single, 3, clip=None, jitter=0.0)
-    image, count = jnp.asarray(IMAGE), 20_000
+    image, count = jnp.asarray(IMAGE), 4_000
     for origin in (jnp.array([5, 6]), jnp.array([0, 9])):
         both = [
             np.asarray(draw(each, jax.random.key(1), image, origin, count)).reshape(count, -1)

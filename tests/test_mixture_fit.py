@@ -28,13 +28,13 @@ def stripes(seed: int) -> np.ndarray:
 
 IMAGES = [stripes(seed) for seed in range(8)]
 FIT = functools.partial(
-    PatchMixture.fit, patch=5, max_patch=8, num_patches=1600, textures=2, contrasts=2, steps=12
+    PatchMixture.fit, patch=5, max_patch=8, num_patches=1600, textures=2, contrasts=2, steps=15
 )
 
 
 @functools.cache
 def fitted() -> PatchMixture:
-    return FIT(IMAGES, jax.random.key(0))
+    return FIT(IMAGES, jax.random.key(1))
 
 
 def test_every_step_raises_the_likelihood(x64) -> None:
@@ -62,10 +62,10 @@ def test_textures_of_either_direction_are_found() -> None:
     across = mixed.covariance[:, 7 + 3, 7, 0, 0] - mixed.covariance[:, 7, 7 + 3, 0, 0]
     assert sorted(np.sign(across)) == [-1, 1]
     assert np.abs(across).min() > 0.2  # of a variance of one
-    np.testing.assert_allclose(mixed.weights.sum(1), 0.5, atol=0.1)
+    np.testing.assert_allclose(mixed.weights, 0.25, atol=0.05)
     for texture in range(2):
-        used = mixed.scales[texture][mixed.weights[texture] > 0.1]
-        assert used.max() / used.min() == pytest.approx(16, rel=0.4)
+        low, high = sorted(mixed.scales[texture])
+        assert high / low == pytest.approx(16, rel=0.3)
 
 
 def test_the_same_key_gives_the_same_mixture_and_another_key_another() -> None:
@@ -85,17 +85,15 @@ def test_images_of_one_value_have_a_density() -> None:
     assert variance == pytest.approx(1 / 12 / 255**2, rel=0.3)
 
 
-@pytest.mark.parametrize("dimensions", [1, 3])
-def test_other_numbers_of_axes(dimensions) -> None:
-    shape = (60,) if dimensions == 1 else (8, 9, 10)
-    images = [np.random.default_rng(s).random((*shape, 1)) for s in range(4)]
+def test_volumes() -> None:
+    images = [np.random.default_rng(s).random((8, 9, 10, 1)) for s in range(4)]
     mixed = PatchMixture.fit(
         images, jax.random.key(0), patch=3, max_patch=4, num_patches=200, steps=2,
-        textures=2, contrasts=1,
+        textures=1, contrasts=2,
     )  # fmt: skip
     sampler = ConditionalMixture(mixed, 2, padding=1)
-    image, at = jnp.asarray(images[0], jnp.float32), jnp.full(dimensions, 3)
-    assert sampler.sample(jax.random.key(0), image, at, 2).shape == (2, *(2,) * dimensions, 1)
+    image, at = jnp.asarray(images[0], jnp.float32), jnp.full(3, 3)
+    assert sampler.sample(jax.random.key(0), image, at, 2).shape == (2, 2, 2, 2, 1)
 
 
 def test_files_keep_everything(tmp_path) -> None:

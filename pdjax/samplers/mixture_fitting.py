@@ -104,14 +104,14 @@ def _differences(
     return np.concatenate(parts)
 
 
-def _tables(state: Textures, largest: tuple[int, ...]) -> tuple[np.ndarray, ...]:
+def _tables(state: Textures, largest: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Parameters as they are kept, with textures whose pixels have a mean variance of one."""
     axes = tuple(range(1, len(largest) + 1))
     tables = np.asarray(jnp.fft.ifftn(state.spectra, axes=axes).real)
     for axis, size in zip(axes, largest, strict=True):
         tables = np.take(tables, np.arange(1 - size, size), axis, mode="wrap")
-    middle = (slice(None), *(size - 1 for size in largest))
-    power = np.trace(tables[middle], axis1=-2, axis2=-1) / tables.shape[-1]
+    middle = tuple(size - 1 for size in largest)
+    power = np.array([np.trace(table[middle]) for table in tables]) / tables.shape[-1]
     scales = np.asarray(state.scales) * power[:, None]
     shape = (-1, *[1] * (tables.ndim - 1))
     return np.asarray(state.weights), scales, tables / power.reshape(shape)

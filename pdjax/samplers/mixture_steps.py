@@ -31,8 +31,8 @@ from pdjax.samplers.differences import difference_covariance
 
 __all__ = ["Textures", "ascend", "initial_textures", "log_densities"]
 
-SPREAD = 1000.0
-"""Ratio of the largest to the smallest contrast (variance) to start from."""
+RATIO = 1000 ** (1 / 5)
+"""Ratio of one contrast (variance) to the next lower to start from: six span three decades."""
 
 
 class Textures(NamedTuple):
@@ -55,12 +55,12 @@ class Textures(NamedTuple):
 
 
 def initial_textures(
-    rng_key: Key[Array, ""], autocovariance: np.ndarray, shapes: int, contrasts: int, floor: float
+    rng_key: Key[Array, ""], autocovariance: np.ndarray, textures: int, contrasts: int, floor: float
 ) -> Textures:
     """Textures of one autocovariance ``(2 m - 1, ..., c, c)`` in random directions.
 
-    The spectrum is multiplied by ``exp(u^T A u + b)``, u being the direction of the frequency, A
-    a random matrix and b the same for all; nowhere is it smaller than ``floor``.
+    The spectrum, nowhere below ``floor``, is multiplied by ``exp(u^T A u)``, u being the direction
+    of the frequency and A a random matrix for each texture.
     """
     dimensions = autocovariance.ndim - 2
     torus = tuple(lags + 1 for lags in autocovariance.shape[:-2])
@@ -72,15 +72,15 @@ def initial_textures(
     grid = np.meshgrid(*(np.sin(np.pi * np.fft.fftfreq(size)) for size in torus), indexing="ij")
     direction = np.stack(grid, -1)
     direction = direction / np.maximum(np.linalg.norm(direction, axis=-1, keepdims=True), 1e-12)
-    tilt = np.asarray(jax.random.normal(rng_key, (shapes, dimensions, dimensions), jnp.float64))
+    tilt = np.asarray(jax.random.normal(rng_key, (textures, dimensions, dimensions), jnp.float64))
     gains = np.exp(np.einsum("...a,jab,...b->j...", direction, tilt, direction))
     spectra = gains[..., None, None] * spectrum[None]
-    scales = np.broadcast_to(np.geomspace(1 / SPREAD, 1, contrasts) * 3, (shapes, contrasts))
+    scales = np.broadcast_to(3 * RATIO ** np.arange(1.0 - contrasts, 1), (textures, contrasts))
     return Textures(
-        jnp.full((shapes, contrasts), 1 / (shapes * contrasts), jnp.float64),
+        jnp.full((textures, contrasts), 1 / (textures * contrasts), jnp.float64),
         jnp.asarray(scales, jnp.float64),
         jnp.asarray(spectra, jnp.complex128),
-        jnp.full(shapes, 8 / np.prod(torus), jnp.float64),
+        jnp.full(textures, 8 / np.prod(torus), jnp.float64),
     )
 
 
