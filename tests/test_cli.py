@@ -120,7 +120,7 @@ def test_fit_a_mixture_then_use_it(run, photo, monkeypatch):
     assert make(statistics=Path("mine.npz")).patch == (4, 5)
     assert str(make(statistics=None)).startswith("conditional mixture samples (6 textures")
     run("fit", folder, "--max-patch", "6", "--output", "plain.npz", "--no-progress")
-    with pytest.raises(ValueError, match="does not hold a mixture .* FOLDER --mixture"):
+    with pytest.raises(ValueError, match=r"does not hold a mixture .* FOLDER --mixture"):
         make(statistics=Path("plain.npz"))
 
 
