@@ -48,7 +48,7 @@ CASES = [
     pytest.param(name, dimensions, double, id=f"{name}-{dimensions}d-{'x64' if double else 'x32'}")
     for name in SAMPLERS
     for dimensions, double in [(1, False), (2, False), (2, True), (3, False)]
-    if dimensions < 3 or name not in ("joint", "independent", "constant")
+    if dimensions < 3 or name not in ("joint", "independent", "mixture", "constant")
     if not double or name in ("joint", "independent", "mixture", "marginal", "grey", "blur")
 ]
 
