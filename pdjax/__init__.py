@@ -15,9 +15,11 @@ from pdjax.relevance import (
 from pdjax.samplers import (
     Blur,
     ConditionalGaussian,
+    ConditionalMixture,
     Constant,
     ImageMean,
     Marginal,
+    PatchMixture,
     PatchStatistics,
 )
 from pdjax.weights.load import load_model
@@ -27,11 +29,13 @@ __all__ = [
     "Blur",
     "Classifier",
     "ConditionalGaussian",
+    "ConditionalMixture",
     "Constant",
     "Explanation",
     "ImageFolder",
     "ImageMean",
     "Marginal",
+    "PatchMixture",
     "PatchStatistics",
     "WindowGrid",
     "activation_difference",

@@ -15,9 +15,11 @@ from pdjax.models.classifier import Classifier, check_layers
 from pdjax.samplers import (
     Blur,
     ConditionalGaussian,
+    ConditionalMixture,
     Constant,
     ImageMean,
     Marginal,
+    PatchMixture,
     PatchStatistics,
 )
 from pdjax.windows import per_axis
@@ -42,7 +44,7 @@ OPTIONS = {
 }
 """Arguments that the command line calls by other names."""
 
-SAMPLERS = ("conditional", "marginal", "grey", "mean", "blur")
+SAMPLERS = ("conditional", "mixture", "marginal", "grey", "mean", "blur")
 
 
 def make_sampler(
@@ -65,6 +67,11 @@ def make_sampler(
             else PatchStatistics.load(statistics)
         )
         return ConditionalGaussian(fitted, window, padding, color, progress=progress)
+    if name == "mixture":
+        mixture = (
+            PatchMixture.natural_images() if statistics is None else PatchMixture.load(statistics)
+        )
+        return ConditionalMixture(mixture, window, padding, progress=progress)
     if name == "marginal":
         if folder is None:
             raise ValueError("sampler=marginal needs other images; give --images FOLDER")

@@ -67,7 +67,8 @@ Start = Annotated[
     ),
 ]
 SamplerName = Annotated[
-    str, typer.Option(help="conditional, marginal, grey, mean or blur: what hides a window.")
+    str,
+    typer.Option(help="conditional, mixture, marginal, grey, mean or blur: what hides a window."),
 ]
 Color = Annotated[str, typer.Option(help="joint or independent colour channels.")]
 Images = Annotated[
@@ -75,7 +76,11 @@ Images = Annotated[
     typer.Option(help="A folder of other images, for the marginal sampler and --start."),
 ]
 Statistics = Annotated[
-    Path | None, typer.Option(help="Patch statistics made by `pdjax fit`. Default: photographs.")
+    Path | None,
+    typer.Option(
+        help="Patch statistics, or with --sampler mixture a mixture, made by `pdjax fit`. "
+        "Default: photographs."
+    ),
 ]
 Measure = Annotated[
     str,
@@ -217,12 +222,21 @@ def fit(
         int | None,
         typer.Option(help="Instead, the plain empirical covariance of patches of this side."),
     ] = None,
+    mixture: Annotated[
+        bool, typer.Option(help="Instead, a mixture of textures, for --sampler mixture: minutes.")
+    ] = False,
+    seed: Annotated[int, typer.Option(help="Seed of the mixture.")] = 0,
     progress: Progress = True,
 ) -> None:
     """Fit patch statistics on your own images, for `pdjax explain --statistics`."""
     Outputs.check(output)
     images = pdjax.ImageFolder(folder, size=size)
-    if patch is None:
+    fitted: pdjax.PatchStatistics | pdjax.PatchMixture
+    if mixture:
+        fitted = pdjax.PatchMixture.fit(
+            images, jax.random.key(seed), patch=patch or 14, max_patch=max_patch, progress=progress
+        )
+    elif patch is None:
         fitted = pdjax.PatchStatistics.fit(images, max_patch=max_patch, progress=progress)
     else:
         fitted = pdjax.PatchStatistics.fit_patches(images, patch, progress=progress)

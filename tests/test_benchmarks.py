@@ -9,11 +9,22 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import scipy.stats
+
+import pdjax
 
 BENCHMARKS = Path(__file__).resolve().parents[1] / "benchmarks"
 OWN_MODULES = (
-    "measure", "workload", "throughput", "accuracy", "local", "exactness", "lowerings", "resnet18",
-)  # fmt: skip
+    "measure",
+    "workload",
+    "throughput",
+    "accuracy",
+    "local",
+    "exactness",
+    "lowerings",
+    "resnet18",
+    "samplers",
+)
 
 
 @pytest.fixture
@@ -101,6 +112,36 @@ def test_lowerings(load, capsys):
     row = dict(zip(times.pop("operation"), *times.values(), strict=True))
     plain, lowered = float(row["as traced, us"]), float(row["lowered, us"])
     assert float(row["ratio"]) == pytest.approx(plain / lowered, rel=0.05)
+
+
+def test_samplers(load, capsys):
+    load("samplers").main(toy=True, progress=False)
+    settings, bits = tables(capsys.readouterr().out)
+    assert settings["photographs held out"] == ["2"]
+    header = bits.pop("model")
+    assert list(bits) == [
+        "conditional mixture",
+        "conditional Gaussian, joint", "marginal Gaussian, joint",
+        "conditional Gaussian, independent", "marginal Gaussian, independent",
+    ]  # fmt: skip
+    level = {name: float(row[header.index("bits per number")]) for name, row in bits.items()}
+    assert all(0 < value < 8 for value in level.values())
+    for color in ("joint", "independent"):
+        assert level[f"conditional Gaussian, {color}"] < level[f"marginal Gaussian, {color}"]
+
+
+def test_the_bits_of_samplers_are_those_of_their_densities(load):
+    module = load("samplers")
+    table = np.zeros((7, 7, 2, 2))
+    table[3, 3] = 0.04 * np.eye(2)
+    statistics = pdjax.PatchStatistics(np.full(2, 0.5), table, 1)
+    patches = np.random.default_rng(0).random((5, 4, 4, 2))
+    inside = patches[:, 1:3, 1:3]
+    expected = scipy.stats.norm(0.5, 0.2).logpdf(inside).sum((1, 2, 3))
+    for groups in (1, 2):
+        for conditional in (True, False):
+            density = module._gaussian(statistics, 2, 1, groups, conditional)
+            np.testing.assert_allclose(density(patches), expected, rtol=1e-10)
 
 
 def test_accuracy(load, capsys):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 import sys
 import types
@@ -13,7 +14,7 @@ import pytest
 from PIL import Image
 
 import pdjax
-from pdjax.choices import in_options
+from pdjax.choices import in_options, make_sampler
 from pdjax.cli import main
 
 
@@ -108,6 +109,27 @@ def test_fit_then_explain(run, photo):
     assert status == 0
     settings = pdjax.Explanation.load("sobol.npz").settings
     assert (settings["sampling"], settings["bias_correction"]) == ("sobol", False)
+
+
+def test_fit_a_mixture_then_use_it(run, photo, monkeypatch):
+    folder = photo.parent / "photos"
+    folder.mkdir()
+    photo.rename(folder / "photo.png")
+    quick = functools.partial(pdjax.PatchMixture.fit, steps=1, textures=1, num_patches=200)
+    monkeypatch.setattr(pdjax.PatchMixture, "fit", quick)
+    options = ("--patch", "4", "--max-patch", "6", "--output", "mine.npz", "--no-progress")
+    status, out, _ = run("fit", folder, "--mixture", *options)
+    assert status == 0
+    assert "1 images, patches of up to (6, 6) pixels" in out
+    settings = {
+        "color": "joint", "folder": None, "image_size": 224, "num_samples": 2, "progress": False,
+    }  # fmt: skip
+    make = functools.partial(make_sampler, "mixture", (2, 3), padding=1, **settings)
+    assert make(statistics=Path("mine.npz")).patch == (4, 5)
+    assert str(make(statistics=None)).startswith("conditional mixture samples (6 textures")
+    run("fit", folder, "--max-patch", "6", "--output", "plain.npz", "--no-progress")
+    with pytest.raises(ValueError, match=r"does not hold a mixture .* FOLDER --mixture"):
+        make(statistics=Path("plain.npz"))
 
 
 def test_fit_names_all_unreadable_images_below_the_bar_and_writes_nothing(run, photo):

@@ -10,8 +10,17 @@ import numpy as np
 import pytest
 import scipy.ndimage
 from gaussian_reference import closed_form, smooth, statistics
+from mixture_reference import mixture
 
-from pdjax import Blur, ConditionalGaussian, Constant, ImageMean, Marginal, PatchStatistics
+from pdjax import (
+    Blur,
+    ConditionalGaussian,
+    ConditionalMixture,
+    Constant,
+    ImageMean,
+    Marginal,
+    PatchStatistics,
+)
 from pdjax._typing import NormalSampler, Sampler
 
 
@@ -28,6 +37,7 @@ SAMPLERS = {
     "independent": lambda d: GAUSSIAN(statistics(d), 3, color="independent"),
     "unconditional": lambda d: GAUSSIAN(statistics(d), 3, padding=0),
     "oblong": lambda d: GAUSSIAN(statistics(d), (1, 3, 2)[:d], padding=1),
+    "mixture": lambda d: ConditionalMixture(mixture(d), 3),
     "marginal": lambda d: Marginal(np.stack([smooth(*SIZES[d], 3, seed=s) for s in range(5)]), 3),
     "constant": lambda d: Constant((0.2, 0.5, 0.9), (3,) * d),
     "grey": lambda d: Constant(0.25, (3,) * d),
@@ -38,8 +48,8 @@ CASES = [
     pytest.param(name, dimensions, double, id=f"{name}-{dimensions}d-{'x64' if double else 'x32'}")
     for name in SAMPLERS
     for dimensions, double in [(1, False), (2, False), (2, True), (3, False)]
-    if dimensions < 3 or name not in ("joint", "independent", "constant")
-    if not double or name in ("joint", "independent", "marginal", "grey", "blur")
+    if dimensions < 3 or name not in ("joint", "independent", "mixture", "constant")
+    if not double or name in ("joint", "independent", "mixture", "marginal", "grey", "blur")
 ]
 
 
@@ -76,7 +86,7 @@ def test_contract(name: str, dimensions: int, double: bool) -> None:
         np.testing.assert_allclose(one, samples[2], atol=1e-5)
         assert bool((one == one[:1]).all()) == sampler.constant
         other = sample(again, jnp.roll(keys, 1), image, origins)
-        random = name in ("joint", "independent", "unconditional", "oblong")
+        random = name in ("joint", "independent", "unconditional", "oblong", "mixture")
         assert bool((jnp.abs(other - samples) > 1e-3).any()) == random
         assert sample._cache_size() == 1
 

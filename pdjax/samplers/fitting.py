@@ -13,7 +13,14 @@ from pdjax._progress import progress_bar
 from pdjax.image import check_values
 from pdjax.windows import per_axis
 
-__all__ = ["Bounds", "Images", "fit_empirical", "fit_stationary"]
+__all__ = [
+    "Bounds",
+    "Images",
+    "axes_and_channels",
+    "fit_empirical",
+    "fit_stationary",
+    "random_patches",
+]
 
 MAX_NAMED = 5
 
@@ -33,7 +40,7 @@ def fit_stationary(
     images: Images, max_patch: int | Sequence[int], bounds: Bounds, progress: bool
 ) -> tuple[np.ndarray, np.ndarray]:
     """Mean colour ``(c,)`` and autocovariance ``(2 m - 1, ..., c, c)``, m being ``max_patch``."""
-    dimensions, channels = _axes_and_channels(images)
+    dimensions, channels = axes_and_channels(images)
     patch = per_axis(max_patch, dimensions, "max_patch")
     total, pixels = 0.0, 0
     products: np.ndarray | float = 0.0
@@ -59,16 +66,12 @@ def fit_empirical(
     progress: bool,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Mean patch ``(*patch, c)`` and the covariance matrix of the flattened patch."""
-    dimensions, channels = _axes_and_channels(images)
+    dimensions, channels = axes_and_channels(images)
     patch = per_axis(patch, dimensions, "patch")
     each = -(-num_patches // len(images))
-    generator = np.random.default_rng(seed)
     total, products = 0.0, 0.0
     with progress_bar(len(images), "images", progress, "fitting") as bar:
-        for image in _checked_images(images, patch, channels, bounds, bar):
-            room = np.array(image.shape[:-1], np.int64) - np.array(patch) + 1
-            views = np.lib.stride_tricks.sliding_window_view(image, (*patch, image.shape[-1]))
-            rows = views[tuple(generator.integers(room[:, None], size=(len(patch), each)))]
+        for rows in random_patches(images, patch, channels, each, seed, bounds, bar):
             rows = rows.reshape(each, -1)
             total = total + rows.sum(0)
             products = products + rows.T @ rows
@@ -81,6 +84,24 @@ def fit_empirical(
     mean = np.asarray(total) / count
     covariance = (np.asarray(products) - count * np.outer(mean, mean)) / (count - 1)
     return mean.reshape(*patch, -1), covariance
+
+
+def random_patches(
+    images: Images,
+    patch: tuple[int, ...],
+    channels: int,
+    each: int,
+    seed: int,
+    bounds: Bounds,
+    bar: Any,
+) -> Iterator[np.ndarray]:
+    """Give ``each`` patches ``(each, pixels, c)`` at random places of every image, in float64."""
+    generator = np.random.default_rng(seed)
+    for image in _checked_images(images, patch, channels, bounds, bar):
+        room = np.array(image.shape[:-1], np.int64) - np.array(patch) + 1
+        views = np.lib.stride_tricks.sliding_window_view(image, (*patch, channels))
+        rows = views[tuple(generator.integers(room[:, None], size=(len(patch), each)))]
+        yield rows.reshape(each, -1, channels)
 
 
 def _taper(spatial: tuple[int, ...]) -> np.ndarray:
@@ -104,7 +125,8 @@ def _autocorrelation(image: np.ndarray, patch: tuple[int, ...]) -> np.ndarray:
     return products
 
 
-def _axes_and_channels(images: Images) -> tuple[int, int]:
+def axes_and_channels(images: Images) -> tuple[int, int]:
+    """Return the number of spatial axes and of channels, of the first image that can be read."""
     if len(images) == 0:
         raise ValueError("images: there are none; give at least one image to fit statistics on")
     problems: list[Exception] = []
