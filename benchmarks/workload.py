@@ -14,7 +14,7 @@ import numpy as np
 import pdjax
 from pdjax._typing import Sampler
 from pdjax.bias import Jackknife
-from pdjax.marginalize import draw, summarise, windows_per_chunk
+from pdjax.marginalize import draw, first_draws, summarise, windows_per_chunk
 from pdjax.observe import Observe, Rule, relevance_maps
 from pdjax.sampling import Scheme
 from pdjax.windows import WindowGrid, paste
@@ -131,12 +131,13 @@ class Workload:
         sample = jax.jit(functools.partial(draw, grid=grid, scheme=scheme))
         one_each = jax.jit(jax.vmap(paste, (None, 0, 0)))
         reduce = jax.jit(lambda o, c: summarise(observe.reduce(o, c), scheme, Jackknife(rule)))
-        maps = jax.jit(lambda r, m: relevance_maps(r, m, grid, num_samples, rule))
+        replicates = jnp.full(grid.size, num_samples)
+        maps = jax.jit(lambda r, m: relevance_maps(r, m, replicates, grid, rule))
 
         starts = range(0, self.num_batches * self.windows, self.windows)
         batches = [np.minimum(np.arange(s, s + self.windows), grid.size - 1) for s in starts]
-        indices = [jnp.asarray(batch, jnp.int32) for batch in batches]
-        origins, patches = sample(self.image, self.sampler, jax.random.key(2), indices[0])
+        draws = [first_draws(batch) for batch in batches]
+        origins, patches = sample(self.image, self.sampler, jax.random.key(2), draws[0])
         origins = jnp.repeat(origins, num_samples, axis=0)
         patches = patches.reshape(-1, *patches.shape[2:])
         reference = jax.tree.map(lambda a: a[:1], observe.reduce(outputs, classes))
@@ -147,7 +148,7 @@ class Workload:
                 bare(net.params, images) for _ in range(self.num_batches * self.parts_of_a_batch)
             ),
             "sampling": lambda: _in_turn(
-                sample(self.image, self.sampler, jax.random.key(2), batch) for batch in indices
+                sample(self.image, self.sampler, jax.random.key(2), batch) for batch in draws
             ),
             "pasting": lambda: _in_turn(one_each(self.image, patches, origins) for _ in batches),
             "reduction": lambda: _in_turn(reduce(outputs, classes) for _ in batches),

@@ -6,6 +6,7 @@ from pdjax.explanation import Explanation
 from pdjax.image import ImageFolder, load_image
 from pdjax.marginalize import marginalize
 from pdjax.models.classifier import Classifier
+from pdjax.preview import preview
 from pdjax.relevance import (
     activation_difference,
     information_difference,
@@ -45,6 +46,7 @@ __all__ = [
     "load_model",
     "marginalize",
     "prediction_difference",
+    "preview",
     "probability_difference",
     "weight_of_evidence",
 ]

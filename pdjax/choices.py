@@ -40,6 +40,8 @@ OPTIONS = {
     "rng_key": "--seed",
     "num_samples": "--samples",
     "batch_size": "--batch-size",
+    "target_error": "--target-error",
+    "max_passes": "--max-passes",
     "max_patch": "--max-patch",
 }
 """Arguments that the command line calls by other names."""

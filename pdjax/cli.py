@@ -13,6 +13,7 @@ import numpy as np
 import typer
 
 import pdjax
+from pdjax.budget import Budget
 from pdjax.choices import (
     in_options,
     make_hidden_sampler,
@@ -23,9 +24,35 @@ from pdjax.choices import (
 )
 from pdjax.classes import select_classes
 from pdjax.difference import check_samples
-from pdjax.explain import count_passes
+from pdjax.job import count_passes, samples_of_a_draw
 from pdjax.models import ALIASES, NETWORKS
 from pdjax.models.classifier import check_layers
+from pdjax.options import (
+    BatchSize,
+    BiasCorrection,
+    CheckpointFile,
+    Classes,
+    Color,
+    EngineName,
+    Images,
+    Layers,
+    MaxPasses,
+    Measure,
+    Model,
+    Padding,
+    Progress,
+    SamplerName,
+    Samples,
+    Sampling,
+    Seed,
+    ShowError,
+    Start,
+    Statistics,
+    Stride,
+    TargetError,
+    Weights,
+    Window,
+)
 from pdjax.outputs import Outputs
 from pdjax.sampling import Scheme
 from pdjax.weights_cli import app as weights_app
@@ -41,66 +68,6 @@ app = typer.Typer(
 )
 app.add_typer(weights_app, name="weights")
 
-Model = Annotated[str, typer.Option(help="The network; `pdjax models` lists them.")]
-Weights = Annotated[
-    Path | None, typer.Option(help="The file of its weights. Default: the published one.")
-]
-Window = Annotated[str, typer.Option(help="Pixels of the window: 10, or 12,8 (height, width).")]
-Padding = Annotated[int, typer.Option(help="Pixels of the ring that windows are sampled from.")]
-Stride = Annotated[int, typer.Option(help="Pixels between neighbouring windows.")]
-Samples = Annotated[int, typer.Option(help="Samples per window.")]
-Classes = Annotated[
-    str,
-    typer.Option(
-        help="A number N: the N highest-scoring. Otherwise names or #indices, separated by "
-        "semicolons: 'tabby; #282'."
-    ),
-]
-Layers = Annotated[
-    str | None,
-    typer.Option(help="Layers to explain, separated by commas. Default: the probabilities."),
-]
-Start = Annotated[
-    str | None,
-    typer.Option(
-        help="Hide windows of this hidden layer instead of the image; learns from --images."
-    ),
-]
-SamplerName = Annotated[
-    str,
-    typer.Option(help="conditional, mixture, marginal, grey, mean or blur: what hides a window."),
-]
-Color = Annotated[str, typer.Option(help="joint or independent colour channels.")]
-Images = Annotated[
-    Path | None,
-    typer.Option(help="A folder of other images, for the marginal sampler and --start."),
-]
-Statistics = Annotated[
-    Path | None,
-    typer.Option(
-        help="Patch statistics, or with --sampler mixture a mixture, made by `pdjax fit`. "
-        "Default: photographs."
-    ),
-]
-Measure = Annotated[
-    str,
-    typer.Option(help="weight_of_evidence, probability_difference or information_difference."),
-]
-EngineName = Annotated[str, typer.Option(help="What of the network is evaluated: local or dense.")]
-Sampling = Annotated[
-    str, typer.Option(help="independent, sobol or antithetic: how samples of a window go together.")
-]
-BiasCorrection = Annotated[
-    bool, typer.Option(help="Correct relevance in bits for the bias of few samples.")
-]
-Seed = Annotated[int, typer.Option(help="Seed of the samples.")]
-BatchSize = Annotated[int | None, typer.Option(help="Images evaluated at once.")]
-CheckpointFile = Annotated[
-    Path | None, typer.Option(help="A file to keep the state in; the same command goes on from it.")
-]
-Progress = Annotated[bool, typer.Option(help="Show the progress bar.")]
-ShowError = Annotated[bool, typer.Option(help="Show the standard error beside the relevance.")]
-
 
 @app.command()
 def explain(
@@ -110,7 +77,9 @@ def explain(
     window: Window = "10",
     padding: Padding = 2,
     stride: Stride = 5,
-    samples: Samples = 4,
+    samples: Samples = None,
+    target_error: TargetError = None,
+    max_passes: MaxPasses = None,
     classes: Classes = "3",
     layers: Layers = None,
     start: Start = None,
@@ -135,6 +104,9 @@ def explain(
     """Explain a photograph: writes a picture and an .npz with the numbers."""
     started = time.monotonic()
     outputs = Outputs.of(output or Path(f"{image.stem}-explained.png"))
+    budget = Budget(target_error, max_passes)
+    if samples is None:
+        samples = samples_of_a_draw(sampling, budget) if budget.given else 4
     net = pdjax.load_model(model, weights, progress=progress)
     pixels = pdjax.load_image(image, size=net.image_size)
     sizes, wanted, named = parse_window(window), parse_classes(classes), _split(layers)
@@ -155,12 +127,14 @@ def explain(
     Scheme(sampling, samples).check(chosen)
     samples = 1 if chosen.constant else samples
     check_samples(chosen, shape, Scheme(sampling, samples))
-    _announce(net, grid, samples)
+    budget.check(grid, Scheme(sampling, samples), chosen)
+    _announce(net, grid, samples, budget)
     set_up = time.monotonic()
     try:
         explanation = pdjax.explain(
-            net, pixels, chosen, rng_key=jax.random.key(seed), num_samples=samples, stride=stride,
-            classes=wanted, layers=named, start=start, measure=measure, engine=engine,
+            net, pixels, chosen, rng_key=jax.random.key(seed), num_samples=samples,
+            target_error=target_error, max_passes=max_passes, stride=stride, classes=wanted,
+            layers=named, start=start, measure=measure, engine=engine,
             sampling=sampling, bias_correction=bias_correction, batch_size=batch_size,
             progress=progress, checkpoint=checkpoint,
         )  # fmt: skip
@@ -282,10 +256,17 @@ def main() -> None:
         sys.exit(2)
 
 
-def _announce(net: pdjax.Classifier, grid: WindowGrid, samples: int) -> None:
+def _announce(net: pdjax.Classifier, grid: WindowGrid, samples: int, budget: Budget) -> None:
+    until = "in all"
+    if budget.given:
+        goals = (
+            budget.target_error and f"a pixel's error is {budget.target_error:.1%} of the largest",
+            budget.max_passes and f"{budget.max_passes:,} are spent",
+        )
+        until = f"at first, and more until {' or '.join(goal for goal in goals if goal)}"
     typer.echo(
         f"{net.name}: {grid.size:,} windows with {samples} sample{'s' if samples > 1 else ''} "
-        f"each, {count_passes(grid, samples):,} forward passes in all"
+        f"each, {count_passes(grid, samples):,} forward passes {until}"
     )
 
 
@@ -294,7 +275,12 @@ def _report(explanation: pdjax.Explanation, outputs: Outputs, rate: float, secon
         if len(explanation.names[layer]) <= 10:
             for title in explanation.titles(layer):
                 typer.echo(f"  {title}")
-    took = f"{seconds:.0f} s in all; {rate:.0f} images/s while explaining"
+        error = explanation.settings["reached_error"][layer]
+        typer.echo(f"  error of a pixel: {error:.1%} of the largest relevance")
+    took = (
+        f"{explanation.settings['passes']:,} forward passes, {seconds:.0f} s in all; "
+        f"{rate:.0f} images/s while explaining"
+    )
     typer.echo(f"{outputs.picture} and {outputs.numbers} ({took})")
 
 

@@ -138,9 +138,8 @@ def prediction_difference(
         engine=engine, batch_size=batch_size, lowerings=lowerings,
     )  # fmt: skip
     grid = WindowGrid(image.shape[:-1], sampler.window, stride)
-    return relevance_maps(
-        observe(inputs, image[None]), moments, grid=grid, replicates=scheme.replicates, rule=rule
-    )
+    replicates = jnp.full(grid.size, scheme.replicates)
+    return relevance_maps(observe(inputs, image[None]), moments, replicates, grid=grid, rule=rule)
 
 
 def check_samples(sampler: Sampler, image_shape: tuple[int, ...], scheme: Scheme) -> None:

@@ -40,13 +40,13 @@ class Engine(NamedTuple):
     Attributes
     ----------
     run : callable
-        From indices of windows to `Moments`.
-    windows : int
-        Windows that are best given to it in one call.
+        From draws of windows, ints ``(n, 2)`` as `moments` takes them, to `Moments`.
+    draws : int
+        Draws that are best given to it in one call.
     """
 
     run: Callable[[np.ndarray], Moments]
-    windows: int
+    draws: int
 
 
 def jax_engine(
@@ -64,13 +64,13 @@ def jax_engine(
 ) -> Engine:
     """Evaluate a network written in JAX, on all devices."""
     devices = jax.local_device_count()
-    images = grid.size * num_samples
+    images = grid.size * scheme.num_samples
     evaluation = prepare(engine, observe, inputs, image, grid.window, batch_size, images, lowerings)
 
-    def run(indices: np.ndarray) -> Moments:
+    def run(draws: np.ndarray) -> Moments:
         return _moments(
             grid, scheme, bias, devices,
-            evaluation, inputs, image, sampler, rng_key, jnp.asarray(indices, jnp.int32),
+            evaluation, inputs, image, sampler, rng_key, jnp.asarray(draws, jnp.int32),
         )  # fmt: skip
 
     return Engine(run, devices * windows_per_chunk(evaluation.batch_size, scheme.num_samples))
@@ -96,8 +96,8 @@ def callable_engine(
         arrays = {layer: jnp.asarray(np.asarray(a), image.dtype) for layer, a in outputs.items()}
         return observe.reduce(arrays, classes)
 
-    def run(indices: np.ndarray) -> Moments:
-        images = _perturbed(grid, scheme, image, sampler, rng_key, jnp.asarray(indices, jnp.int32))
+    def run(draws: np.ndarray) -> Moments:
+        images = _perturbed(grid, scheme, image, sampler, rng_key, jnp.asarray(draws, jnp.int32))
         batches = [images[i : i + at_once] for i in range(0, len(images), at_once)]
         outputs = [evaluate(np.asarray(batch)) for batch in batches]
         joined = jax.tree.map(lambda *parts: jnp.concatenate(parts), *outputs)
@@ -117,10 +117,10 @@ def _moments(
     image: jax.Array,
     sampler: Sampler,
     rng_key: jax.Array,
-    indices: jax.Array,
+    draws: jax.Array,
 ) -> Moments:
     step = functools.partial(moments, grid=grid, scheme=scheme, bias=bias)
-    return shard_over_devices(step, devices)(evaluation, inputs, image, sampler, rng_key, indices)
+    return shard_over_devices(step, devices)(evaluation, inputs, image, sampler, rng_key, draws)
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1))
@@ -130,8 +130,8 @@ def _perturbed(
     image: jax.Array,
     sampler: Sampler,
     rng_key: jax.Array,
-    indices: jax.Array,
+    draws: jax.Array,
 ) -> jax.Array:
-    origins, patches = draw(image, sampler, rng_key, indices, grid, scheme)
+    origins, patches = draw(image, sampler, rng_key, draws, grid, scheme)
     pasted = jax.vmap(jax.vmap(paste, (None, 0, None)), (None, 0, 0))(image, patches, origins)
     return pasted.reshape(-1, *image.shape)

@@ -1,40 +1,22 @@
-"""Explaining one image from Python: settings checked, chunks run, progress shown, errors named."""
+"""Explaining one image: every window once, or again and again until the map is known."""
 
 from __future__ import annotations
 
-import json
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 
 from pdjax._typing import Array, Float, Key, Sampler
-from pdjax.bias import Jackknife
-from pdjax.checkpoint import Checkpoint, digest
-from pdjax.difference import check_batch_size, check_choice, check_samples
-from pdjax.engines import callable_engine, jax_engine
+from pdjax.budget import Budget, further_draws
 from pdjax.evaluation import ENGINES
 from pdjax.explanation import Explanation
-from pdjax.image import check_image
+from pdjax.job import make_job
 from pdjax.models.classifier import Classifier
-from pdjax.observe import relevance_maps
-from pdjax.relevance import MEASURES
-from pdjax.run import run_windows
-from pdjax.sampling import SCHEMES, Scheme
-from pdjax.task import make_task, wrap_callable
-from pdjax.windows import WindowGrid
+from pdjax.sampling import SCHEMES
 
-__all__ = ["count_passes", "explain"]
-
-UNITS = {
-    "weight_of_evidence": "weight of evidence (bits)",
-    "information_difference": "information difference (bits)",
-    "probability_difference": "probability difference",
-    "activation_difference": "activation difference",
-}
+__all__ = ["explain"]
 
 
 def explain(
@@ -43,7 +25,9 @@ def explain(
     sampler: Sampler,
     *,
     rng_key: Key[Array, ""],
-    num_samples: int = 10,
+    num_samples: int | None = None,
+    target_error: float | int | None = None,
+    max_passes: int | None = None,
     stride: int | tuple[int, ...] = 1,
     sampling: str = SCHEMES[0],
     bias_correction: bool = True,
@@ -71,8 +55,15 @@ def explain(
         What could have been in a window; it has the window's size.
     rng_key : key
         Random key of the run; the same key gives the same result.
-    num_samples : int
-        Samples per window: at least 2, unless all samples of the sampler are the same.
+    num_samples : int, optional
+        Samples per window: at least 2, unless all samples of the sampler are the same; 10 by
+        default. With one of the following two, the samples of a first look at every window and of
+        each further draw: by default 2, or 4 where samples go together.
+    target_error : float, optional
+        Draw again where it helps most, until the standard error of a pixel (root mean square over
+        pixels and units) is this share of the layer's largest absolute relevance, e.g. 0.02.
+    max_passes : int, optional
+        Forward passes to spend, at most, also where they help most.
     stride : int or tuple of int
         Pixels between neighbouring windows, at most the window.
     sampling : {"independent", "sobol", "antithetic"}
@@ -133,75 +124,18 @@ def explain(
     >>> explanation.relevance["prob"].shape, bool(explanation.relevance["prob"][0, 3, 3] > 0)
     ((1, 8, 8), True)
     """
-    image = jnp.asarray(check_image(np.asarray(image)), jax.dtypes.canonicalize_dtype(np.float64))
-    check_choice("engine", engine, (*ENGINES, "callable"))
-    check_choice("measure", measure, MEASURES)
-    check_batch_size(batch_size)
-    scheme = Scheme(sampling, num_samples)
-    if not isinstance(net, Classifier):
-        net = wrap_callable(net, image, engine)
-    if start is None:
-        check_samples(sampler, net.image_shape, scheme)
-    task = make_task(
-        net, image,
-        classes=classes, layers=layers, units=units, start=start, measure=measure, engine=engine,
+    budget = Budget(target_error, max_passes)
+    job = make_job(
+        net, image, sampler,
+        rng_key=rng_key, num_samples=num_samples, budget=budget, strides=(stride,),
+        sampling=sampling, bias_correction=bias_correction, classes=classes, layers=layers,
+        units=units, start=start, measure=measure, engine=engine, batch_size=batch_size,
+        lowerings=lowerings, checkpoint=checkpoint,
     )  # fmt: skip
-    check_samples(sampler, task.field.shape, scheme)
-    grid = WindowGrid(task.field.shape[:-1], sampler.window, stride)
-    rule = task.observe.rule
-    bias = Jackknife(rule) if bias_correction else None
-    bound = (*task[:3], sampler, rng_key, grid, scheme, bias, batch_size)
-    if engine == "callable":
-        moments_of = callable_engine(*bound)
-    else:
-        moments_of = jax_engine(engine, *bound, lowerings)
-    keeper = Checkpoint(checkpoint, lambda: {
-        "image": digest(image), "model": f"{net.name} {digest(net.params)}",
-        "sampler": digest(sampler), "rng_key": digest(jax.random.key_data(rng_key)),
-        "window": str(grid.window), "num_samples": str(num_samples), "stride": str(grid.stride),
-        "sampling": sampling, "bias_correction": str(bias_correction),
-        "classes": str(task.classes), "layers": str(task.observe.layers),
-        "units": str(task.observe.units), "start": str(start),
-        **({} if bias is None else {
-            "measure": measure, "num_training_images": str(rule.num_training_images),
-        }),
-    })  # fmt: skip
-    moments = run_windows(moments_of, task.reference, grid, scheme, bias, keeper, progress)
-    maps = relevance_maps(
-        task.reference, moments, grid=grid, replicates=scheme.replicates, rule=rule
-    )
-    settings = {
-        "model": net.name, "sampler": _in_words(sampler), "window": grid.window,
-        "stride": grid.stride, "num_samples": num_samples, "start": start,
-        "sampling": sampling, "bias_correction": bias_correction,
-        "passes": count_passes(grid, num_samples), "measure": measure, "engine": engine,
-        "num_training_images": net.num_training_images, "probabilities": net.probabilities,
-        "classes": task.classes, "rng_key": np.asarray(jax.random.key_data(rng_key)).tolist(),
-    }  # fmt: skip
-    measures = {layer: _measure(layer, net, measure) for layer in task.observe.layers}
-    return Explanation(
-        image=np.asarray(image),
-        prediction=task.prediction,
-        names=task.names,
-        measures=measures,
-        settings=json.loads(json.dumps(settings)),
-        **{name: _in_order(values, measures) for name, values in maps._asdict().items()},
-    )
-
-
-def count_passes(grid: WindowGrid, num_samples: int) -> int:
-    """Forward passes of a run: one for the image as it is, the rest for its windows."""
-    return grid.size * num_samples + 1
-
-
-def _measure(layer: str, net: Classifier, measure: str) -> str:
-    return UNITS[measure if layer in net.probabilities else "activation_difference"]
-
-
-def _in_order(values: dict[str, jax.Array], layers: Iterable[str]) -> dict[str, np.ndarray]:
-    return {layer: np.asarray(values[layer]) for layer in layers if layer in values}
-
-
-def _in_words(sampler: Sampler) -> str:
-    own = type(sampler).__str__ is not object.__str__
-    return str(sampler) if own else type(sampler).__name__
+    with job.run(progress) as run:
+        further = np.ones(job.grid.size, int)
+        while further.any():
+            run.draw(further)
+            maps = job.maps(run, job.grid)
+            further = further_draws(budget, maps, run.times, job.grid, job.scheme)
+    return job.explanation(run, maps, job.grid)

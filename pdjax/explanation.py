@@ -81,7 +81,9 @@ class Explanation:
         window = " by ".join(map(str, s["window"]))
         stride = " by ".join(map(str, dict.fromkeys(s["stride"])))
         where = f" of {s['start']}" if s.get("start") else ""
-        samples = f"{s['num_samples']} sample{'s' if s['num_samples'] > 1 else ''} a window"
+        least, most = s["num_samples"], s.get("most_samples", s["num_samples"])
+        samples = str(least) if least == most else f"{least} to {most}"
+        samples += f" sample{'s' if most > 1 else ''} a window"
         # Files that were written before there was a choice have independent samples.
         scheme = s.get("sampling", SCHEMES[0])
         samples += "" if scheme == SCHEMES[0] else f" ({scheme})"

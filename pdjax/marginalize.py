@@ -9,12 +9,12 @@ depend on the chunk, on the number of devices, or on which windows are asked for
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.sharding import PartitionSpec
 
 from pdjax._typing import Array, Float, Function, Int, Key, Params, Sampler
@@ -122,10 +122,15 @@ def marginalize(
     evaluation = prepare(engine, f, params, image, grid.window, batch_size, images, lowerings)
     windows = windows_per_chunk(evaluation.batch_size, num_samples)
 
-    def chunk(indices: jax.Array) -> Moments:
-        return moments(evaluation, params, image, sampler, rng_key, indices, grid, scheme, bias)
+    def chunk(draws: jax.Array) -> Moments:
+        return moments(evaluation, params, image, sampler, rng_key, draws, grid, scheme, bias)
 
-    return map_in_groups(chunk, jnp.arange(grid.size), windows)
+    return map_in_groups(chunk, first_draws(np.arange(grid.size)), windows)
+
+
+def first_draws(windows: np.ndarray) -> Int[Array, "windows 2"]:
+    """Return what `moments` takes for the first draw of windows: indices, and zeros."""
+    return jnp.asarray(np.stack([windows, np.zeros_like(windows)], axis=1), jnp.int32)
 
 
 def moments(
@@ -134,13 +139,17 @@ def moments(
     image: Float[Array, "*spatial c"],
     sampler: Sampler,
     rng_key: Key[Array, ""],
-    indices: Int[Array, " windows"],
+    draws: Int[Array, "windows 2"],
     grid: WindowGrid,
     scheme: Scheme,
     bias: Bias | None,
 ) -> Moments:
-    """Moments of the evaluated function for the windows with these indices in the grid."""
-    origins, patches = draw(image, sampler, rng_key, indices, grid, scheme)
+    """Moments of the evaluated function for some draws of windows.
+
+    A row of ``draws`` has the index of a window in the grid, and how often samples have been drawn
+    for it before: each draw has samples of its own.
+    """
+    origins, patches = draw(image, sampler, rng_key, draws, grid, scheme)
     return summarise(evaluate_at(evaluation, params, origins, patches), scheme, bias)
 
 
@@ -148,15 +157,19 @@ def draw(
     image: Float[Array, "*spatial c"],
     sampler: Sampler,
     rng_key: Key[Array, ""],
-    indices: Int[Array, " windows"],
+    draws: Int[Array, "windows 2"],
     grid: WindowGrid,
     scheme: Scheme,
 ) -> tuple[Int[Array, "windows d"], Float[Array, "windows samples ..."]]:
-    """Origins and sampled contents of the windows with these indices in the grid."""
-    origins = grid.origins(indices)
-    keys = jax.vmap(jax.random.fold_in, (None, 0))(rng_key, grid.key_indices(origins))
-    sample = functools.partial(scheme.sample, sampler)
-    return origins, jax.vmap(sample, (0, None, 0))(keys, image, origins)
+    """Origins and sampled contents of windows, for `moments`."""
+    origins = grid.origins(draws[:, 0])
+
+    def sample(index: jax.Array, before: jax.Array, origin: jax.Array) -> jax.Array:
+        first = jax.random.fold_in(rng_key, index)
+        key = jnp.where(before == 0, first, jax.random.fold_in(first, before))
+        return scheme.sample(sampler, key, image, origin)
+
+    return origins, jax.vmap(sample)(grid.key_indices(origins), draws[:, 1], origins)
 
 
 def summarise(outputs: Any, scheme: Scheme, bias: Bias | None = None) -> Moments:
@@ -177,7 +190,7 @@ def windows_per_chunk(batch_size: int, num_samples: int) -> int:
 
 
 def shard_over_devices(step: Callable[..., Moments], devices: int) -> Callable[..., Moments]:
-    """Split the last argument of ``step``, an array of window indices, over the devices."""
+    """Split the last argument of ``step``, an array of draws, over the devices."""
     if devices == 1:
         return step
     mesh = jax.make_mesh((devices,), ("windows",), axis_types=(jax.sharding.AxisType.Auto,))

@@ -134,9 +134,13 @@ class Maps(NamedTuple):
     layer_standard_error: dict[str, jax.Array]
 
 
-@functools.partial(jax.jit, static_argnames=("grid", "replicates", "rule"))
+@functools.partial(jax.jit, static_argnames=("grid", "rule"))
 def relevance_maps(
-    reference: Mapping[str, Any], moments: Moments, grid: WindowGrid, replicates: int, rule: Rule
+    reference: Mapping[str, Any],
+    moments: Moments,
+    replicates: Int[Array, " windows"],
+    grid: WindowGrid,
+    rule: Rule,
 ) -> Maps:
     """Relevance of windows and pixels, with standard errors, from the moments of all windows.
 
@@ -148,15 +152,15 @@ def relevance_maps(
         What `marginalize` gives for it, arrays ``(windows, units)``. Where there is a bias of the
         relevance, it is subtracted, but never more of it than one standard error: where the
         estimate is larger, samples differ by orders of magnitude and it is worth nothing.
+    replicates : int array, shape (windows,)
+        Independent groups of samples of each window.
     grid : WindowGrid
         Where the windows are.
-    replicates : int
-        Independent groups of samples per window.
     rule : Rule
         How relevance is measured.
     """
     maps = Maps({}, {}, {}, {}, {}, {})
-    freedom = replicates - 1
+    freedom = jnp.reshape(replicates - 1, grid.shape)
     for layer, value in reference.items():
         mean, variance = moments.mean[layer], moments.variance[layer]
         if isinstance(value, Hidden):
@@ -168,7 +172,7 @@ def relevance_maps(
         if isinstance(value, Probability):
             # The same number twice, and lost to rounding in the one of them that is close to one.
             spread = jnp.where(mean.p < mean.complement, variance.p, variance.complement)
-            error = jnp.sqrt(spread / replicates)
+            error = _standard_error(spread, replicates)
             relevance, error = measure_probability(
                 rule.measure, value, mean, error, rule.num_training_images, rule.num_classes
             )
@@ -178,16 +182,20 @@ def relevance_maps(
             relevance, error = _difference(value, mean, variance, replicates)
         relevance, error = _on_grid(relevance, grid), _on_grid(error, grid)
         maps.window_relevance[layer] = relevance
-        maps.window_standard_error[layer] = error / float(root_bias(freedom))
+        maps.window_standard_error[layer] = error / root_bias(freedom.astype(error.dtype))[None]
         maps.relevance[layer] = box_average(relevance, grid)
         maps.standard_error[layer] = box_average_error(error, grid, freedom)
     return maps
 
 
 def _difference(
-    value: jax.Array, mean: jax.Array, variance: jax.Array, replicates: int
+    value: jax.Array, mean: jax.Array, variance: jax.Array, replicates: jax.Array
 ) -> tuple[jax.Array, jax.Array]:
-    return activation_difference(value, mean), jnp.sqrt(variance / replicates)
+    return activation_difference(value, mean), _standard_error(variance, replicates)
+
+
+def _standard_error(variance: jax.Array, replicates: jax.Array) -> jax.Array:
+    return jnp.sqrt(variance / jnp.asarray(replicates, variance.dtype)[:, None])
 
 
 def _on_grid(values: jax.Array, grid: WindowGrid) -> jax.Array:

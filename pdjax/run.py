@@ -1,4 +1,4 @@
-"""The loop over all windows: chunks, progress, checkpoint, and a stop at the first NaN."""
+"""The loop over draws of windows: chunks, progress, checkpoint, and a stop at the first NaN."""
 
 from __future__ import annotations
 
@@ -15,53 +15,134 @@ from pdjax.checkpoint import Checkpoint
 from pdjax.engines import Engine
 from pdjax.marginalize import Bias, Moments, summarise
 from pdjax.sampling import Scheme
-from pdjax.windows import WindowGrid
 
-__all__ = ["check_finite", "run_windows"]
+__all__ = ["Run", "check_finite", "pool"]
 
 
-def run_windows(
-    engine: Engine,
-    reference: Mapping[str, Any],
-    grid: WindowGrid,
-    scheme: Scheme,
-    bias: Bias | None,
-    checkpoint: Checkpoint,
-    progress: bool,
-) -> Moments:
-    """Moments of all windows of the grid, arrays ``(windows, units)``, as `summarise` makes them.
+class Run:
+    """Moments of draws of windows, in the order in which they were asked for.
 
-    Every chunk has the same number of windows (the last one repeats its last window), so that
-    there is one compilation whatever the size of the grid. ``reference`` is what the engine's
-    function gives for the image as it is; it tells the structure of the result.
+    Every chunk has the same number of draws (the last one repeats its last draw), so that there is
+    one compilation whatever is asked for. A context: what is done is kept when it is left.
 
-    Raises
-    ------
-    ValueError
-        If the network returns NaN or infinities, with the layer that does.
+    Parameters
+    ----------
+    engine : Engine
+        What evaluates draws.
+    reference : dict
+        What the engine's function gives for the image as it is; it tells the structure of results.
+    size : int
+        Windows of the grid.
+    scheme : Scheme
+        The samples of a draw.
+    bias : Bias or None
+        What the moments hold beside mean and variance.
+    checkpoint : Checkpoint
+        Where what is done is kept, and was kept before.
+    progress : bool
+        Whether to show a bar that counts images.
     """
-    chunk = engine.windows
-    num_samples = scheme.num_samples
-    one_window = jax.tree.map(
-        lambda a: jax.ShapeDtypeStruct((num_samples, *a.shape[1:]), a.dtype), dict(reference)
-    )
-    pattern = jax.eval_shape(functools.partial(summarise, scheme=scheme, bias=bias), one_window)
-    parts, done = checkpoint.restore(pattern)
-    total = grid.size * num_samples
-    bar = progress_bar(total, "images", progress, "explaining", initial=done * num_samples)
-    try:
-        for start, result in _one_ahead(engine, range(done, grid.size, chunk), chunk, grid.size):
-            means = {layer: result.mean[layer] for layer in reference}
-            check_finite(means, f"with a window hidden (number {start} or one soon after)")
-            count = min(chunk, grid.size - start)
-            parts.append(jax.tree.map(lambda a, n=count: np.asarray(a)[:n], result))
-            done += count
-            bar.update(count * num_samples)
-            checkpoint.save(parts, done)
-    finally:
-        checkpoint.save(parts, done, now=True)
-        bar.close()
-    return jax.tree.map(lambda *arrays: jnp.asarray(np.concatenate(arrays)), *parts)
+
+    def __init__(
+        self,
+        engine: Engine,
+        reference: Mapping[str, Any],
+        size: int,
+        scheme: Scheme,
+        bias: Bias | None,
+        checkpoint: Checkpoint,
+        progress: bool,
+    ) -> None:
+        self._engine, self._layers, self._checkpoint = engine, tuple(reference), checkpoint
+        self._size, self._scheme = size, scheme
+        one_window = jax.tree.map(
+            lambda a: jax.ShapeDtypeStruct((scheme.num_samples, *a.shape[1:]), a.dtype),
+            dict(reference),
+        )
+        pattern = jax.eval_shape(functools.partial(summarise, scheme=scheme, bias=bias), one_window)
+        self._parts, self._done = checkpoint.restore(pattern)
+        self._bar = progress_bar(
+            0, "images", progress, "explaining", initial=self._done * scheme.num_samples
+        )
+        self.times = np.zeros(size, np.int64)
+        self._draws = np.zeros((0, 2), np.int64)
+
+    def __enter__(self) -> Run:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._checkpoint.save(self._parts, self._done, now=True)
+        self._bar.close()
+
+    @property
+    def images(self) -> int:
+        """Images of all draws so far."""
+        return len(self._draws) * self._scheme.num_samples
+
+    def draw(self, more: np.ndarray) -> None:
+        """Draw samples for every window so many times more: ints ``(windows,)``.
+
+        Raises
+        ------
+        ValueError
+            If the network returns NaN or infinities, with the layer that does.
+        """
+        windows = np.repeat(np.arange(self._size), more)
+        before = np.arange(len(windows)) - np.repeat(np.cumsum(more) - more, more)
+        new = np.stack([windows, self.times[windows] + before], axis=1)
+        self._draws = np.concatenate([self._draws, new])
+        self.times = self.times + more
+        self._bar.total = self.images
+        self._bar.refresh()
+        samples = self._scheme.num_samples
+        for start, result in _one_ahead(self._engine, self._draws, self._done):
+            means = {layer: result.mean[layer] for layer in self._layers}
+            check_finite(means, f"with a window hidden (draw {start} or one soon after)")
+            count = min(self._engine.draws, len(self._draws) - start)
+            self._parts.append(jax.tree.map(lambda a, n=count: np.asarray(a)[:n], result))
+            self._done += count
+            self._bar.update(count * samples)
+            self._checkpoint.save(self._parts, self._done)
+
+    def moments(self) -> Moments:
+        """Moments of all windows that have been drawn, the others being 0, ``(windows, units)``."""
+        count = len(self._draws)
+        joined = jax.tree.map(lambda *arrays: np.concatenate(arrays)[:count], *self._parts)
+        return pool(joined, self._draws[:, 0], self._size, self._scheme.replicates)
+
+    @property
+    def replicates(self) -> np.ndarray:
+        """Independent groups of samples of each window, ints ``(windows,)``."""
+        return self.times * self._scheme.replicates
+
+
+def pool(moments: Moments, windows: np.ndarray, size: int, replicates: int) -> Moments:
+    """Join the moments of draws ``(draws, units)``, each of so many replicates, by window.
+
+    The sum of squares about the common mean is that within draws and that between them (Chan,
+    Golub and LeVeque, 1983). The bias of a mean falls with the number of replicates: what draws
+    find for theirs is averaged and divided by the number of draws.
+    """
+    times = np.bincount(windows, minlength=size)
+
+    def total(values: np.ndarray) -> np.ndarray:
+        sums = np.zeros((size, *values.shape[1:]))
+        np.add.at(sums, windows, np.asarray(values, np.float64))
+        return sums
+
+    def over(values: np.ndarray, counts: np.ndarray) -> np.ndarray:
+        return values / np.maximum(counts, 1).reshape(-1, *(1,) * (values.ndim - 1))
+
+    def spread(mean: np.ndarray, pooled: np.ndarray, variance: np.ndarray) -> np.ndarray:
+        between = np.square(mean - pooled[windows])
+        squares = (replicates - 1) * np.asarray(variance, np.float64) + replicates * between
+        return over(total(squares), times * replicates - 1)
+
+    mean = jax.tree.map(lambda a: over(total(a), times), moments.mean)
+    variance = jax.tree.map(spread, moments.mean, mean, moments.variance)
+    bias = jax.tree.map(lambda a: over(total(a), np.square(times)), moments.bias)
+    joined = Moments(mean, variance, bias)
+    return jax.tree.map(lambda new, old: jnp.asarray(new, old.dtype), joined, moments)
 
 
 def check_finite(outputs: Mapping[str, Any], where: str) -> None:
@@ -74,14 +155,12 @@ def check_finite(outputs: Mapping[str, Any], where: str) -> None:
             )
 
 
-def _one_ahead(
-    engine: Engine, starts: range, chunk: int, size: int
-) -> Iterator[tuple[int, Moments]]:
+def _one_ahead(engine: Engine, draws: np.ndarray, done: int) -> Iterator[tuple[int, Moments]]:
     """Give the device the next chunk before the last one is read, so that it never idles."""
     waiting: tuple[int, Moments] | None = None
-    for start in starts:
-        indices = np.minimum(np.arange(start, start + chunk), size - 1)
-        ahead = (start, engine.run(indices))
+    for start in range(done, len(draws), engine.draws):
+        rows = np.minimum(np.arange(start, start + engine.draws), len(draws) - 1)
+        ahead = (start, engine.run(draws[rows]))
         if waiting is not None:
             yield waiting[0], jax.device_get(waiting[1])
         waiting = ahead

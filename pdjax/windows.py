@@ -120,6 +120,25 @@ class WindowGrid:
         ]
         return jnp.stack(columns, axis=-1)
 
+    def indices_of(self, other: WindowGrid) -> np.ndarray:
+        """Indices in this grid of the windows of another one, int64 ``(other.size,)``.
+
+        Raises
+        ------
+        ValueError
+            If a window of the other grid is not in this one.
+        """
+        places = []
+        for axis in range(len(self.spatial)):
+            own, wanted = self.axis_origins(axis), other.axis_origins(axis)
+            if not np.isin(wanted, own).all():
+                raise ValueError(
+                    f"stride={other.stride} has windows that are not at stride {self.stride}; "
+                    "make every stride a multiple of the next finer one"
+                )
+            places.append(np.searchsorted(own, wanted))
+        return np.ravel_multi_index(np.ix_(*places), self.shape).ravel()
+
     def key_indices(self, origins: Int[Array, "n d"]) -> UInt[Array, " n"]:
         """Indices of the windows in the grid of stride 1.
 
@@ -176,7 +195,9 @@ def box_average(
 
 
 def box_average_error(
-    errors: Float[Array, "*leading_and_grid"], grid: WindowGrid, degrees_of_freedom: int
+    errors: Float[Array, "*leading_and_grid"],
+    grid: WindowGrid,
+    degrees_of_freedom: int | Int[Array, " *grid"],
 ) -> Float[Array, "*leading_and_spatial"]:
     """Standard error of `box_average` when the windows' errors are independent.
 
@@ -186,7 +207,7 @@ def box_average_error(
         Square roots of unbiased estimates of the variance of each window's value.
     grid : WindowGrid
         Where the windows are.
-    degrees_of_freedom : int
+    degrees_of_freedom : int or int array, shape grid.shape
         Degrees of freedom of each of these estimates; 0 where nothing is random.
 
     Returns
@@ -198,18 +219,32 @@ def box_average_error(
     coverage = _coverage(grid)
     shares = [cover / cover.sum(1, keepdims=True) ** 2 for cover in coverage]
     variance = _contract(jnp.square(errors), shares)
-    count = functools.reduce(np.multiply.outer, [cover.sum(1) for cover in coverage])
-    factor = jnp.asarray(1 / root_bias(count * degrees_of_freedom), errors.dtype)
-    return jnp.sqrt(variance) * jnp.expand_dims(factor, tuple(range(variance.ndim - factor.ndim)))
+    freedom = jnp.broadcast_to(jnp.asarray(degrees_of_freedom, errors.dtype), grid.shape)
+    factor = root_bias(_contract(freedom, coverage))
+    return jnp.sqrt(variance) / jnp.expand_dims(factor, tuple(range(variance.ndim - factor.ndim)))
 
 
-def root_bias(degrees_of_freedom: np.ndarray | int) -> np.ndarray:
+def root_bias(degrees_of_freedom: Float[Array, ...]) -> Float[Array, ...]:
     """Mean of the root of an unbiased variance estimate, as a share of the true root (c4)."""
-    from scipy.special import gammaln
+    freedom = jnp.maximum(degrees_of_freedom, 1)
+    few = jnp.minimum(freedom, 32)
+    gammaln = jax.scipy.special.gammaln
+    bias = jnp.sqrt(2 / few) * jnp.exp(gammaln((few + 1) / 2) - gammaln(few / 2))
+    # Of many, the difference of two large logarithms would be lost to rounding.
+    inverse = 1 / freedom
+    series = 1 + inverse * (-1 / 4 + inverse * (1 / 32 + inverse * (5 / 128)))
+    bias = jnp.where(freedom > 32, series, bias)
+    return jnp.where(degrees_of_freedom > 0, bias, 1.0)
 
-    freedom = np.maximum(degrees_of_freedom, 1)
-    bias = np.sqrt(2 / freedom) * np.exp(gammaln((freedom + 1) / 2) - gammaln(freedom / 2))
-    return np.where(np.asarray(degrees_of_freedom) > 0, bias, 1.0)
+
+def pixel_shares(grid: WindowGrid) -> np.ndarray:
+    """By window, the sum over its pixels of one over the squared number of windows of the pixel.
+
+    It is what the variance of a window's value adds to the summed variances of all pixels; float64
+    ``(windows,)`` in row-major order.
+    """
+    shares = [(cover / cover.sum(1, keepdims=True) ** 2).sum(0) for cover in _coverage(grid)]
+    return functools.reduce(np.multiply.outer, shares).ravel()
 
 
 def _coverage(grid: WindowGrid) -> list[np.ndarray]:

@@ -101,7 +101,7 @@ def test_no_more_than_a_standard_error_is_taken_off() -> None:
         {"prob": jnp.array([[0.01], [-7.0]])},
     )
     reference = {"prob": Probability(half[:1], half[:1])}
-    maps = relevance_maps(reference, moments, grid, 2, rule)
+    maps = relevance_maps(reference, moments, jnp.full(grid.size, 2), grid, rule)
     error = 0.01 * 4 / np.log(2)
     np.testing.assert_allclose(maps.window_relevance["prob"][0], [-0.01, error], rtol=1e-4)
 

@@ -59,6 +59,9 @@ class Bar:
         if self.updates >= self.patience:
             raise KeyboardInterrupt
 
+    def refresh(self) -> None:
+        pass
+
     def close(self) -> None:
         pass
 

@@ -165,7 +165,7 @@ def test_the_time_is_all_that_was_waited_for(run, photo, monkeypatch):
         monkeypatch.setattr(sys.modules[owner], attribute, slowly(function, seconds))
     status, out, _ = run("explain", photo, *QUICK)
     assert status == 0
-    assert "(317 s in all; 1 images/s while explaining)" in out
+    assert "317 s in all; 1 images/s while explaining)" in out
 
 
 def test_errors_speak_of_what_was_typed(run, photo):
@@ -243,11 +243,19 @@ BAD = {
     "patch too large": (("explain", "photo.png", "--window", "45"), "fit statistics for larger"),
     "one sample": (("explain", "photo.png", "--samples", "1"), "--samples=1 leaves"),
     "empty batch": (("explain", "photo.png", *QUICK, "--batch-size", "0"), "--batch-size=0 must"),
-    "unknown sampler": (("explain", "photo.png", "--sampler", "magic"), "conditional, marginal"),
+    "unknown sampler": (
+        ("explain", "photo.png", "--sampler", "magic"),
+        "conditional, mixture, marginal",
+    ),
     "marginal, no images": (("explain", "photo.png", "--sampler", "marginal"), "--images FOLDER"),
     "unknown colour": (("explain", "photo.png", "--color", "red"), "'joint' or 'independent'"),
     "unknown measure": (("explain", "photo.png", *QUICK, "--measure", "x"), "weight_of_evidence"),
     "unknown engine": (("explain", "photo.png", *QUICK, "--engine", "warp"), "dense"),
+    "no error at all": (
+        ("explain", "photo.png", "--target-error", "0"),
+        "--target-error=0.0 must be above 0",
+    ),
+    "few passes": (("explain", "photo.png", "--max-passes", "9"), "--max-passes=9 does not suff"),
     "unknown sampling": (("explain", "photo.png", "--sampling", "x"), "independent, sobol, anti"),
     "odd sampling": (
         ("explain", "photo.png", "--sampling", "sobol", "--samples", "5"),

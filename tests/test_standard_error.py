@@ -115,7 +115,7 @@ def test_intervals_by_student_cover_the_long_run_from_few_replicates(
         expected = np.asarray(getattr(truth, names[0])["prob"])
         value, error = (np.asarray(getattr(many, name)["prob"]) for name in names)
         degrees = freedom(kind, replicates)
-        bias = root_bias(degrees)[None, None]
+        bias = np.asarray(root_bias(jnp.asarray(degrees, float)))[None, None]
         reach = scipy.stats.t.ppf(0.975, degrees)[None, None] * bias
         covered = float((np.abs(value - expected[None]) <= reach * error).mean())
         ratio = np.sqrt(np.square(error * bias).mean(0)) / value.std(0, ddof=1)

@@ -41,6 +41,7 @@ class Marginal:
     """
 
     constant = False
+    random = False
 
     def __init__(
         self,
