@@ -45,7 +45,7 @@ class Budget:
     Raises
     ------
     ValueError
-        If the target is not above 0, or the passes do not suffice for one draw of every window.
+        If the target is not above 0, or the passes are not an int; see also `check`.
     """
 
     target_error: float | int | None = None

@@ -113,6 +113,10 @@ def explain(
     select_classes(wanted, net.labels, np.zeros(len(net.labels)))
     check_layers(named or (), net.layers)
     shape = net.image_shape if start is None else net.activation_shape(start)
+    if len(shape) < 2:
+        raise ValueError(
+            f"start={start!r} has no spatial axes to hide windows of; choose a convolutional layer"
+        )
     grid = WindowGrid(shape[:-1], sizes, stride)
     if start is None:
         chosen = make_sampler(
@@ -169,7 +173,7 @@ def demo(
     )  # fmt: skip
     typer.echo(
         f"Settings: window {window}, stride {stride}, samples {samples}. For the full map in the "
-        "paper's setting, which takes hours on a CPU:\n"
+        "paper's setting, which takes about an hour on two CPU cores:\n"
         "  pdjax demo --window 10 --stride 1 --samples 10"
     )
 
@@ -276,7 +280,7 @@ def _report(explanation: pdjax.Explanation, outputs: Outputs, rate: float, secon
             for title in explanation.titles(layer):
                 typer.echo(f"  {title}")
         error = explanation.settings["reached_error"][layer]
-        typer.echo(f"  error of a pixel: {error:.1%} of the largest relevance")
+        typer.echo(f"  {layer}: a pixel's error is {error:.1%} of the largest relevance")
     took = (
         f"{explanation.settings['passes']:,} forward passes, {seconds:.0f} s in all; "
         f"{rate:.0f} images/s while explaining"

@@ -56,8 +56,8 @@ def explain(
     rng_key : key
         Random key of the run; the same key gives the same result.
     num_samples : int, optional
-        Samples per window: at least 2, unless all samples of the sampler are the same; 10 by
-        default. With one of the following two, the samples of a first look at every window and of
+        Samples per window: at least 2, and 10 by default, unless all samples of the sampler are
+        the same. With one of the following two, the samples of a first look at every window and of
         each further draw: by default 2, or 4 where samples go together.
     target_error : float, optional
         Draw again where it helps most, until the standard error of a pixel (root mean square over
@@ -99,7 +99,7 @@ def explain(
     progress : bool
         Whether to show a progress bar, in forward passes.
     checkpoint : path, optional
-        A file that keeps what is done, at least every half minute and when interrupted; the same
+        A file that keeps what is done, about every half minute and when interrupted; the same
         call goes on from there.
 
     Returns

@@ -140,7 +140,7 @@ def make_job(
     check_choice("measure", measure, MEASURES)
     check_batch_size(batch_size)
     if num_samples is None:
-        num_samples = samples_of_a_draw(sampling, budget)
+        num_samples = 1 if sampler.constant else samples_of_a_draw(sampling, budget)
     scheme = Scheme(sampling, num_samples)
     if not isinstance(net, Classifier):
         net = wrap_callable(net, image, engine)

@@ -43,7 +43,10 @@ Padding = Annotated[int, typer.Option(help="Pixels of the ring that windows are 
 Stride = Annotated[int, typer.Option(help="Pixels between neighbouring windows.")]
 Samples = Annotated[
     int | None,
-    typer.Option(help="Samples per window. Default: 4; of each draw with a budget: 2 (or 4)."),
+    typer.Option(
+        help="Samples per window. Default: 4; with a budget, of each draw: 2, or 4 with sobol "
+        "or antithetic."
+    ),
 ]
 TargetError = Annotated[
     float | None,

@@ -28,7 +28,7 @@ def preview(
     *,
     rng_key: Key[Array, ""],
     strides: Sequence[int] = (8, 4, 2, 1),
-    num_samples: int = 10,
+    num_samples: int | None = None,
     sampling: str = SCHEMES[0],
     bias_correction: bool = True,
     measure: str = "weight_of_evidence",

@@ -124,6 +124,8 @@ def pool(moments: Moments, windows: np.ndarray, size: int, replicates: int) -> M
     find for theirs is averaged and divided by the number of draws.
     """
     times = np.bincount(windows, minlength=size)
+    if times.max(initial=0) <= 1:
+        return jax.tree.map(lambda a: _placed(a, windows, size), moments)
 
     def total(values: np.ndarray) -> np.ndarray:
         sums = np.zeros((size, *values.shape[1:]))
@@ -143,6 +145,12 @@ def pool(moments: Moments, windows: np.ndarray, size: int, replicates: int) -> M
     bias = jax.tree.map(lambda a: over(total(a), np.square(times)), moments.bias)
     joined = Moments(mean, variance, bias)
     return jax.tree.map(lambda new, old: jnp.asarray(new, old.dtype), joined, moments)
+
+
+def _placed(values: np.ndarray, windows: np.ndarray, size: int) -> jax.Array:
+    places = np.zeros((size, *values.shape[1:]), values.dtype)
+    places[windows] = values
+    return jnp.asarray(places)
 
 
 def check_finite(outputs: Mapping[str, Any], where: str) -> None:

@@ -8,7 +8,7 @@ gives the standard error.
 
 A window's error then has as many degrees of freedom as it has replicates, less one, and a pixel's
 those of all windows that contain it. Where they are few, intervals are those of Student's t: at
-two replicates 1.96 standard errors cover 76 % in a window and, with nine windows, 92 % in a pixel.
+two replicates 1.96 standard errors cover 75 % in a window and, with nine windows, 92 % in a pixel.
 """
 
 from __future__ import annotations

@@ -54,6 +54,16 @@ def test_a_window_larger_than_the_image() -> None:
         local.record(f, PARAMS, IMAGE, window=9)
 
 
+def test_no_windows_give_no_outputs() -> None:
+    changed = {"origins": jnp.zeros((0, 2), int), "patches": jnp.zeros((0, 4, 4, 3))}
+    assert evaluate(**changed)["mean"].shape == (0, 2)
+
+
+def test_a_batch_of_no_images() -> None:
+    with pytest.raises(ValueError, match="batch_size=0 must be an int of at least 1"):
+        local.record(f, PARAMS, IMAGE, window=4, batch_size=0)
+
+
 def test_outputs_without_images_in_front() -> None:
     with pytest.raises(ValueError, match=r"must be \(n, ...\)"):
         local.record(without_batch, PARAMS, IMAGE, window=4)

@@ -29,7 +29,7 @@ def map_in_groups(f: Callable[[Any], Any], rows: Any, size: int) -> Any:
     """
     total = len(jax.tree.leaves(rows)[0])
     groups = -(-total // size)
-    if groups == 1:
+    if groups <= 1:
         return f(rows)
     each = -(-total // groups)
     take = jnp.minimum(jnp.arange(groups * each), total - 1).reshape(groups, each)

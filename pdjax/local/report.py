@@ -79,8 +79,8 @@ class Report:
                 f"{row.full_arithmetic / total:7.1%}  {row.why}".rstrip()
             )
         lines.append(
-            f"{self.share:.1%} of the arithmetic is left; {self.head} images at once in the head, "
-            f"{self.tail} in the tail"
+            f"{self.share:.1%} of the arithmetic is left, averaged over all places (the rows "
+            f"hold for any); {self.head} images at once at first, {self.tail} in the last steps"
         )
         return "\n".join(lines)
 
