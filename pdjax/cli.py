@@ -55,6 +55,7 @@ from pdjax.options import (
 )
 from pdjax.outputs import Outputs
 from pdjax.sampling import Scheme
+from pdjax.task import check_spatial
 from pdjax.weights_cli import app as weights_app
 from pdjax.windows import WindowGrid
 
@@ -112,11 +113,10 @@ def explain(
     sizes, wanted, named = parse_window(window), parse_classes(classes), _split(layers)
     select_classes(wanted, net.labels, np.zeros(len(net.labels)))
     check_layers(named or (), net.layers)
-    shape = net.image_shape if start is None else net.activation_shape(start)
-    if len(shape) < 2:
-        raise ValueError(
-            f"start={start!r} has no spatial axes to hide windows of; choose a convolutional layer"
-        )
+    shape = net.image_shape
+    if start is not None:
+        shape = net.activation_shape(start)
+        check_spatial(start, shape)
     grid = WindowGrid(shape[:-1], sizes, stride)
     if start is None:
         chosen = make_sampler(

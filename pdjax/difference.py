@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from pdjax._typing import Array, Float, Int, Key, Params, Sampler
 from pdjax.bias import Jackknife
 from pdjax.evaluation import ENGINES
+from pdjax.local.grouping import check_batch_size
 from pdjax.marginalize import marginalize
 from pdjax.models.classifier import NamedOutputs, activation_shapes, check_layers
 from pdjax.observe import Maps, Observe, Rule, relevance_maps
@@ -17,7 +18,7 @@ from pdjax.relevance import MEASURES
 from pdjax.sampling import SCHEMES, Scheme
 from pdjax.windows import WindowGrid
 
-__all__ = ["check_batch_size", "check_choice", "check_samples", "prediction_difference"]
+__all__ = ["check_choice", "check_samples", "prediction_difference"]
 
 
 def prediction_difference(
@@ -148,12 +149,6 @@ def check_samples(sampler: Sampler, image_shape: tuple[int, ...], scheme: Scheme
     if scheme.num_samples == 1 and not sampler.constant:
         raise ValueError("num_samples=1 leaves the standard error unknown; take 2 samples or more")
     sampler.check(tuple(image_shape), scheme.num_samples)
-
-
-def check_batch_size(batch_size: int | None) -> None:
-    """Raise ValueError where a batch would hold no image."""
-    if batch_size is not None and (not isinstance(batch_size, int) or batch_size < 1):
-        raise ValueError(f"batch_size={batch_size!r} must be an int of at least 1")
 
 
 def _check_classes(classes: object, num_classes: int) -> None:

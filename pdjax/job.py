@@ -16,11 +16,12 @@ from pdjax._typing import Array, Key, Sampler
 from pdjax.bias import Jackknife
 from pdjax.budget import Budget, reached_error
 from pdjax.checkpoint import Checkpoint, digest
-from pdjax.difference import check_batch_size, check_choice, check_samples
+from pdjax.difference import check_choice, check_samples
 from pdjax.engines import Engine, callable_engine, jax_engine
 from pdjax.evaluation import ENGINES
 from pdjax.explanation import Explanation
 from pdjax.image import check_image
+from pdjax.local.grouping import check_batch_size
 from pdjax.models.classifier import Classifier
 from pdjax.observe import Maps, relevance_maps
 from pdjax.relevance import MEASURES

@@ -17,7 +17,7 @@ from pdjax.observe import Hidden, Observe, Rule, Units
 from pdjax.relevance import Probability
 from pdjax.run import check_finite
 
-__all__ = ["Task", "make_task", "wrap_callable"]
+__all__ = ["Task", "check_spatial", "make_task", "wrap_callable"]
 
 
 class Task(NamedTuple):
@@ -180,7 +180,12 @@ def _check_start(start: str, activation: jax.Array, engine: str) -> None:
         raise ValueError(
             f"start={start!r} needs a network written in JAX; leave it out with engine='callable'"
         )
-    if activation.ndim < 3:
+    check_spatial(start, activation.shape[1:])
+
+
+def check_spatial(start: str, shape: tuple[int, ...]) -> None:
+    """Raise ValueError where an activation ``(*spatial, c)`` has no windows to hide."""
+    if len(shape) < 2:
         raise ValueError(
             f"start={start!r} has no spatial axes to hide windows of; choose a convolutional layer"
         )

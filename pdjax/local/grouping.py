@@ -8,7 +8,13 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-__all__ = ["map_in_groups"]
+__all__ = ["check_batch_size", "map_in_groups"]
+
+
+def check_batch_size(batch_size: int | None) -> None:
+    """Raise ValueError where a batch would hold no image."""
+    if batch_size is not None and (not isinstance(batch_size, int) or batch_size < 1):
+        raise ValueError(f"batch_size={batch_size!r} must be an int of at least 1")
 
 
 def map_in_groups(f: Callable[[Any], Any], rows: Any, size: int) -> Any:

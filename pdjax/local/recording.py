@@ -12,6 +12,7 @@ import jax.numpy as jnp
 
 from pdjax._typing import Array, Float, Function, Params
 from pdjax.local.cost import Schedule, schedule
+from pdjax.local.grouping import check_batch_size
 from pdjax.local.interpreter import Kept, WindowRun, keep
 from pdjax.local.lowerings import performer, platform
 from pdjax.local.program import flatten
@@ -131,8 +132,7 @@ def record(
     >>> pdjax.local.evaluate(recorded, params, jnp.array([[0, 4]]), jnp.ones((1, 4, 4, 3)))
     {'mean': Array([[0.75, 0.75]], dtype=float32)}
     """
-    if batch_size is not None and batch_size < 1:
-        raise ValueError(f"batch_size={batch_size!r} must be an int of at least 1")
+    check_batch_size(batch_size)
     sides = per_axis(window, image.ndim - 1, "window")
     for size, k in zip(image.shape, sides, strict=False):
         if k > size:

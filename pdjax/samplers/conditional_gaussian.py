@@ -13,8 +13,6 @@ is what quasi-random points need (Acworth, Broadie and Glasserman, 1998).
 
 from __future__ import annotations
 
-import functools
-import itertools
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -26,6 +24,14 @@ import scipy.linalg
 
 from pdjax._progress import progress_bar
 from pdjax._typing import Array, Float, Int, Key
+from pdjax.samplers.ring import (
+    check_fit,
+    check_settings,
+    default_float,
+    locate,
+    patch_of,
+    pixel_tables,
+)
 from pdjax.samplers.statistics import PatchStatistics
 from pdjax.windows import crop, per_axis
 
@@ -90,39 +96,34 @@ class ConditionalGaussian:
     ) -> None:
         if color not in ("joint", "independent"):
             raise ValueError(f"color={color!r} is unknown; choose 'joint' or 'independent'")
-        if not isinstance(padding, int | np.integer) or padding < 0:
-            raise ValueError(f"padding={padding!r} must be an int of at least 0 pixels")
-        if not jitter >= 0:
-            raise ValueError(f"jitter={jitter!r} must be at least 0")
-        if clip is not None and not (len(clip) == 2 and clip[0] < clip[1]):
-            raise ValueError(f"clip={clip!r} must be a pair (low, high) with low below high")
+        check_settings(padding, 0, jitter, clip)
         self.window = per_axis(window, statistics.dimensions, "window")
         self.padding, self.color, self.clip = int(padding), color, clip
         patch = self.patch
         mean, covariance = statistics.gaussian(patch)
         groups = _color_groups(math.prod(patch), statistics.channels, color)
-        places = list(itertools.product(range(2 * padding + 1), repeat=len(patch)))
+        tables = pixel_tables(self.window, self.padding)
         gains, roots, orders = [], [], []
-        bar = progress_bar(len(places), "factors", progress, "sampler", delay=2.0)
-        for inside, ring in zip(*_pixel_tables(self.window, self.padding), strict=True):
+        bar = progress_bar(len(tables[0]), "factors", progress, "sampler", delay=2.0)
+        for inside, ring in zip(*tables, strict=True):
             pair = [
                 _condition(covariance, group[inside].ravel(), group[ring].ravel(), jitter)
                 for group in groups
             ]
             root = np.stack([root for _, root in pair])
-            gains.append(np.stack([gain for gain, _ in pair]).astype(_float()))
-            roots.append(root.astype(_float()))
+            gains.append(np.stack([gain for gain, _ in pair]).astype(default_float()))
+            roots.append(root.astype(default_float()))
             orders.append(_ranks(np.square(root).sum(1)))
             bar.update(1)
         bar.close()
-        self.mean = jnp.asarray(mean.reshape(-1, statistics.channels), _float())
+        self.mean = jnp.asarray(mean.reshape(-1, statistics.channels), default_float())
         self.gain, self.root = jnp.asarray(np.stack(gains)), jnp.asarray(np.stack(roots))
         self.order = jnp.asarray(np.stack(orders))
 
     @property
     def patch(self) -> tuple[int, ...]:
         """Pixels of the patch, window and ring, on each axis."""
-        return tuple(k + 2 * self.padding for k in self.window)
+        return patch_of(self.window, self.padding)
 
     @property
     def axes(self) -> int:
@@ -136,18 +137,8 @@ class ConditionalGaussian:
 
     def check(self, image_shape: tuple[int, ...], num_samples: int) -> None:
         """Raise ValueError where an image has other axes or is smaller than the patch."""
-        spatial, channels = image_shape[:-1], image_shape[-1]
-        if len(spatial) != len(self.window) or channels != self.mean.shape[-1]:
-            raise ValueError(
-                f"image of shape {image_shape} does not fit the sampler, whose statistics are of "
-                f"{len(self.window)} spatial axes and {self.mean.shape[-1]} channels; "
-                "fit statistics on images of this kind"
-            )
-        if any(size < most for size, most in zip(spatial, self.patch, strict=True)):
-            raise ValueError(
-                f"image of {spatial} pixels is smaller than the sampler's patch {self.patch} "
-                "(window plus twice the padding); choose a smaller window or padding"
-            )
+        channels = self.mean.shape[-1]
+        check_fit(image_shape, self.patch, channels, "statistics are", "fit statistics")
 
     def sample(
         self,
@@ -171,12 +162,7 @@ class ConditionalGaussian:
         Number i of a row moves the content along the principal axis of i-th largest variance; with
         ``color="independent"`` the axes of all channels are in one order.
         """
-        highest = jnp.array(image.shape[:-1], origin.dtype) - jnp.array(self.patch, origin.dtype)
-        corner = jnp.clip(origin - self.padding, 0, highest)
-        place = jnp.ravel_multi_index(
-            tuple(origin - corner), (2 * self.padding + 1,) * len(self.window), mode="clip"
-        )
-        inside, ring = (jnp.asarray(t)[place] for t in _pixel_tables(self.window, self.padding))
+        place, corner, inside, ring = locate(image.shape[:-1], origin, self.window, self.padding)
         gain, root = (array[place].astype(image.dtype) for array in (self.gain, self.root))
         mean = self.mean.astype(image.dtype)
         pixels = crop(image, corner, self.patch).reshape(mean.shape)
@@ -211,19 +197,6 @@ class ConditionalGaussian:
         sampler.mean, sampler.gain, sampler.root, sampler.order = arrays
         sampler.window, sampler.padding, sampler.color, sampler.clip = settings
         return sampler
-
-
-@functools.cache
-def _pixel_tables(window: tuple[int, ...], padding: int) -> tuple[np.ndarray, np.ndarray]:
-    """For each place of the window in the patch: flat indices of its pixels, and of the ring's."""
-    patch = tuple(k + 2 * padding for k in window)
-    indices = np.arange(np.prod(patch)).reshape(patch)
-    inside, ring = [], []
-    for corner in itertools.product(range(2 * padding + 1), repeat=len(window)):
-        box = indices[tuple(slice(c, c + k) for c, k in zip(corner, window, strict=True))]
-        inside.append(box.ravel())
-        ring.append(np.setdiff1d(indices, box))
-    return np.stack(inside).astype(np.int32), np.stack(ring).astype(np.int32)
 
 
 def _color_groups(pixels: int, channels: int, color: str) -> list[np.ndarray]:
@@ -262,7 +235,3 @@ def _ranks(variances: np.ndarray) -> np.ndarray:
     ranks = np.empty(variances.size, np.int32)
     ranks[np.argsort(-variances, axis=None, kind="stable")] = np.arange(variances.size)
     return ranks.reshape(variances.shape)
-
-
-def _float() -> np.dtype:
-    return jax.dtypes.canonicalize_dtype(np.float64)

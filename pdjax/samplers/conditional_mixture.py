@@ -24,10 +24,17 @@ import numpy as np
 
 from pdjax._progress import progress_bar
 from pdjax._typing import Array, Float, Int, Key
-from pdjax.samplers.conditional_gaussian import _pixel_tables
 from pdjax.samplers.differences import difference_root, differences, inverse_root, spread
 from pdjax.samplers.mixture import PatchMixture
 from pdjax.samplers.mixture_steps import log_densities
+from pdjax.samplers.ring import (
+    check_fit,
+    check_settings,
+    default_float,
+    locate,
+    patch_of,
+    pixel_tables,
+)
 from pdjax.windows import crop, paste, per_axis
 
 __all__ = ["ConditionalMixture"]
@@ -81,38 +88,34 @@ class ConditionalMixture:
         jitter: float = 1e-9,
         progress: bool = False,
     ) -> None:
-        if not isinstance(padding, int | np.integer) or padding < 1:
-            raise ValueError(f"padding={padding!r} must be an int of at least 1 pixel")
-        if not jitter >= 0:
-            raise ValueError(f"jitter={jitter!r} must be at least 0")
-        if clip is not None and not (len(clip) == 2 and clip[0] < clip[1]):
-            raise ValueError(f"clip={clip!r} must be a pair (low, high) with low below high")
+        check_settings(padding, 1, jitter, clip)
         self.window = per_axis(window, mixture.dimensions, "window")
         self.padding, self.clip, self.channels = int(padding), clip, mixture.channels
         covariances = mixture.covariances(self.patch)
         noise = jitter * np.trace(covariances, axis1=1, axis2=2) / covariances.shape[-1]
         covariances = covariances + noise[:, None, None] * np.eye(covariances.shape[-1])
         rows = np.arange(covariances.shape[-1]).reshape(-1, self.channels)
-        _, rings = _pixel_tables(self.window, self.padding)
+        _, rings = pixel_tables(self.window, self.padding)
         whiteners = []
         bar = progress_bar(len(rings), "factors", progress, "sampler", delay=2.0)
         for ring in rings:
             at = rows[ring].ravel()
             roots = [difference_root(each[np.ix_(at, at)], self.channels) for each in covariances]
-            whiteners.append(np.stack([inverse_root(root) for root in roots]).astype(_float()))
+            inverses = np.stack([inverse_root(root) for root in roots])
+            whiteners.append(inverses.astype(default_float()))
             bar.update(1)
         bar.close()
         roots = [difference_root(each, self.channels) for each in covariances]
-        self.weights = jnp.asarray(mixture.weights, _float())
-        self.scales = jnp.asarray(mixture.scales, _float())
-        self.root = jnp.asarray(np.stack(roots), _float())
-        self.covariance = jnp.asarray(np.stack([root @ root.T for root in roots]), _float())
+        self.weights = jnp.asarray(mixture.weights, default_float())
+        self.scales = jnp.asarray(mixture.scales, default_float())
+        self.root = jnp.asarray(np.stack(roots), default_float())
+        self.covariance = jnp.asarray(np.stack([root @ root.T for root in roots]), default_float())
         self.whitener = jnp.asarray(np.stack(whiteners))
 
     @property
     def patch(self) -> tuple[int, ...]:
         """Pixels of the patch, window and ring, on each axis."""
-        return tuple(k + 2 * self.padding for k in self.window)
+        return patch_of(self.window, self.padding)
 
     def __str__(self) -> str:
         textures, contrasts = self.weights.shape
@@ -123,18 +126,7 @@ class ConditionalMixture:
 
     def check(self, image_shape: tuple[int, ...], num_samples: int) -> None:
         """Raise ValueError where an image has other axes or is smaller than the patch."""
-        spatial, channels = image_shape[:-1], image_shape[-1]
-        if len(spatial) != len(self.window) or channels != self.channels:
-            raise ValueError(
-                f"image of shape {image_shape} does not fit the sampler, whose mixture is of "
-                f"{len(self.window)} spatial axes and {self.channels} channels; fit a mixture on "
-                "images of this kind"
-            )
-        if any(size < most for size, most in zip(spatial, self.patch, strict=True)):
-            raise ValueError(
-                f"image of {spatial} pixels is smaller than the sampler's patch {self.patch} "
-                "(window plus twice the padding); choose a smaller window or padding"
-            )
+        check_fit(image_shape, self.patch, self.channels, "mixture is", "fit a mixture")
 
     def sample(
         self,
@@ -206,14 +198,7 @@ class ConditionalMixture:
         return _total(patch_logs) - _total(ring_logs)
 
     def _place(self, image: jax.Array, origin: jax.Array) -> tuple[jax.Array, ...]:
-        """Where the window lies in its patch, the patch's corner, and the pixels of both parts."""
-        highest = jnp.array(image.shape[:-1], origin.dtype) - jnp.array(self.patch, origin.dtype)
-        corner = jnp.clip(origin - self.padding, 0, highest)
-        place = jnp.ravel_multi_index(
-            tuple(origin - corner), (2 * self.padding + 1,) * len(self.window), mode="clip"
-        )
-        tables = _pixel_tables(self.window, self.padding)
-        return place, corner, *(jnp.asarray(table)[place] for table in tables)
+        return locate(image.shape[:-1], origin, self.window, self.padding)
 
     def _factors(self, texture: jax.Array, place: jax.Array, dtype: Any) -> tuple[jax.Array, ...]:
         parts = self.root[texture], self.covariance[texture], self.whitener[place, texture]
@@ -267,7 +252,3 @@ def _log_determinants(roots: jax.Array) -> jax.Array:
 
 def _total(logs: jax.Array) -> jax.Array:
     return jax.nn.logsumexp(logs, axis=(1, 2))
-
-
-def _float() -> np.dtype:
-    return jax.dtypes.canonicalize_dtype(np.float64)

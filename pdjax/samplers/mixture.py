@@ -20,7 +20,7 @@ from pdjax._files import read_npz, write_npz
 from pdjax._typing import Array, Key
 from pdjax.samplers.fitting import Bounds, Images
 from pdjax.samplers.mixture_fitting import fit_mixture
-from pdjax.samplers.statistics import PatchStatistics
+from pdjax.samplers.statistics import PatchStatistics, numbers_problem
 
 __all__ = ["PatchMixture"]
 
@@ -192,12 +192,9 @@ def _mirrored(covariance: np.ndarray) -> np.ndarray:
 
 
 def _problem(arrays: dict[str, np.ndarray]) -> str | None:
-    if set(arrays) != KEYS:
-        return f"it holds {', '.join(sorted(arrays)) or 'nothing'}"
-    if any(a.dtype.kind not in "fiu" for a in arrays.values()) or arrays["num_images"].ndim:
-        return "its arrays are not plain numbers"
-    if not all(np.isfinite(a).all() for a in arrays.values()):
-        return "it has NaN or infinite values"
+    unusable = numbers_problem(arrays, KEYS)
+    if unusable:
+        return unusable
     weights, scales, half = (arrays[key] for key in ("weights", "scales", "half"))
     if weights.ndim != 2 or scales.shape != weights.shape or half.ndim < 4:
         return "its shapes do not fit each other"

@@ -20,7 +20,7 @@ from pdjax._files import read_npz, write_npz
 from pdjax.samplers.fitting import Bounds, Images, fit_empirical, fit_stationary
 from pdjax.windows import per_axis
 
-__all__ = ["PatchStatistics"]
+__all__ = ["PatchStatistics", "numbers_problem"]
 
 MAX_BYTES = 2**30
 
@@ -215,14 +215,22 @@ def _natural_images() -> PatchStatistics:
         return PatchStatistics.load(path)
 
 
-def _problem(arrays: dict[str, np.ndarray]) -> str | None:
-    if set(arrays) != {"mean", "covariance", "num_images"}:
+def numbers_problem(arrays: dict[str, np.ndarray], keys: set[str]) -> str | None:
+    """Say why arrays of a file are not those of these names, finite, with a count of images."""
+    if set(arrays) != keys:
         return f"it holds {', '.join(sorted(arrays)) or 'nothing'}"
-    mean, covariance = arrays["mean"], arrays["covariance"]
     if any(a.dtype.kind not in "fiu" for a in arrays.values()) or arrays["num_images"].ndim:
         return "its arrays are not plain numbers"
     if not all(np.isfinite(a).all() for a in arrays.values()):
         return "it has NaN or infinite values"
+    return None
+
+
+def _problem(arrays: dict[str, np.ndarray]) -> str | None:
+    unusable = numbers_problem(arrays, {"mean", "covariance", "num_images"})
+    if unusable:
+        return unusable
+    mean, covariance = arrays["mean"], arrays["covariance"]
     if mean.size == 0:
         return "it is of no pixels"
     if mean.ndim == 1 and covariance.ndim >= 3:
