@@ -23,13 +23,12 @@ import numpy as np
 
 from pdjax._typing import Array, Float, Int, Key, NormalSampler, Sampler
 
-__all__ = ["SCHEMES", "Scheme", "nested_uniform_nets"]
+__all__ = ["SCHEMES", "Scheme", "hypercube_leaves", "nested_uniform", "sobol_leaves"]
 
 SCHEMES = ("independent", "sobol", "antithetic")
 """Names of the schemes; the first is the default."""
 
 NETS = 2
-SOBOL_AXES = 32
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,9 +41,11 @@ class Scheme:
     opposite sign, so that whatever is linear in them cancels. A pair is a replicate. Where little
     but squares is left, pairs are distributed askew, and intervals from a few of them too short.
 
-    ``"sobol"``: two replicates of half the samples, each a Sobol net with a nested uniform
-    scrambling of its own (Owen, 1995) along the 32 axes of largest variance, and independent
-    numbers along the rest, where so few points could not be even together. Nets are most even
+    ``"sobol"``: two replicates of half the samples, each even on every axis: ``n`` points are a
+    Sobol net along the ``n / 2`` axes of largest variance, more than which so few points cannot
+    fill evenly together, and a Latin hypercube (McKay, Beckman and Conover, 1979) along the rest.
+    Both have a nested uniform scrambling (Owen, 1995). What is a sum of functions of one axis each
+    is known far better, and the rest no better, than from independent samples. Points are most even
     where half the samples are a power of two.
 
     Parameters
@@ -114,41 +115,59 @@ class Scheme:
         return sampler.transform(noise, image, origin)
 
 
-def nested_uniform_nets(
-    rng_key: Key[Array, ""], nets: int, size: int, axes: int, dtype: jax.typing.DTypeLike
-) -> Float[Array, "nets size axes"]:
-    """First ``size`` points of the Sobol sequence in (-1, 1), scrambled for each net by itself.
+def nested_uniform(
+    rng_key: Key[Array, ""], leaves: Int[Array, "points axes"], dtype: jax.typing.DTypeLike
+) -> Float[Array, "points axes"]:
+    """Points in (-1, 1), uniform and as even on every axis as their leaves are different.
 
     The nested uniform scrambling of Owen (1995), exactly: on each axis every interval of the
-    binary tree swaps its halves or not, at random and by itself. The leaves of a tree over ``2^m``
-    points hold at most one point each, so that beyond m digits a point is uniform in its leaf.
+    binary tree swaps its halves or not, at random and by itself. A tree has the smallest power of
+    two of leaves that suffices for all points; within its leaf a point is uniform.
     """
-    leaves, columns = _sobol(size, axes), np.arange(axes, dtype=np.int32)[None]
-    depth = _depth(size)
-    words = jax.random.bits(rng_key, (nets, 2**depth, axes), jnp.uint32)
+    columns, depth = jnp.arange(leaves.shape[1], dtype=jnp.int32)[None], _depth(len(leaves))
+    words = jax.random.bits(rng_key, (2**depth, leaves.shape[1]), jnp.uint32)
     # A word serves twice: its first bit for the interval and the others for the leaf of that index.
-    number = jnp.zeros((nets, size, axes), jnp.uint32)
+    number = jnp.zeros(leaves.shape, jnp.uint32)
     for level in range(depth):
         intervals = 2**level + (leaves >> (depth - level))
-        digit = ((leaves >> (depth - level - 1)) & 1).astype(np.uint32)
-        number = (number << 1) | (digit[None] ^ (words[:, intervals, columns] >> 31))
-    within = words[:, leaves, columns] & np.uint32(2 ** (32 - depth) - 1)
+        digit = ((leaves >> (depth - level - 1)) & 1).astype(jnp.uint32)
+        number = (number << 1) | (digit ^ (words[intervals, columns] >> 31))
+    within = words[leaves, columns] & np.uint32(2 ** (32 - depth) - 1)
     return _centred(number << (32 - depth) | within, dtype)
+
+
+@functools.lru_cache(maxsize=8)
+def sobol_leaves(points: int, axes: int) -> np.ndarray:
+    """Leaf of each point of the Sobol sequence on each axis, int32 ``(points, axes)``."""
+    from scipy.stats.qmc import Sobol
+
+    depth = _depth(points)
+    net = Sobol(axes, scramble=False).random_base2(depth)[:points]
+    return (net * 2**depth).astype(np.int32)
+
+
+def hypercube_leaves(rng_key: Key[Array, ""], points: int, axes: int) -> Int[Array, "points axes"]:
+    """A leaf of its own for each point on every axis, in random order."""
+    words = jax.random.bits(rng_key, (2 ** _depth(points), axes), jnp.uint32)
+    return jnp.argsort(words, axis=0)[:points].astype(jnp.int32)
 
 
 def _nets(
     rng_key: jax.Array, num_samples: int, axes: int, dtype: jax.typing.DTypeLike
 ) -> jax.Array:
     """Normal numbers ``(num_samples, axes)``, net after net."""
-    net_key, rest_key = jax.random.split(rng_key)
-    first = min(SOBOL_AXES, axes)
-    points = nested_uniform_nets(net_key, NETS, num_samples // NETS, first, dtype)
+    net = functools.partial(_net, points=num_samples // NETS, axes=axes, dtype=dtype)
+    return jax.vmap(net)(jax.random.split(rng_key, NETS)).reshape(num_samples, axes)
+
+
+def _net(rng_key: jax.Array, points: int, axes: int, dtype: jax.typing.DTypeLike) -> jax.Array:
+    """Normal numbers ``(points, axes)``."""
+    order_key, scramble_key = jax.random.split(rng_key)
+    first = min(points // 2, axes)
+    rest = hypercube_leaves(order_key, points, axes - first)
+    leaves = jnp.concatenate([jnp.asarray(sobol_leaves(points, first)), rest], axis=1)
     # The inverse of the normal distribution function, for points in (-1, 1).
-    noise = math.sqrt(2) * jax.lax.erf_inv(points).reshape(num_samples, first)
-    if first == axes:
-        return noise
-    rest = jax.random.normal(rest_key, (num_samples, axes - first), dtype)
-    return jnp.concatenate([noise, rest], axis=1)
+    return math.sqrt(2) * jax.lax.erf_inv(nested_uniform(scramble_key, leaves, dtype))
 
 
 def _pairs(
@@ -163,16 +182,6 @@ def _centred(numbers: jax.Array, dtype: jax.typing.DTypeLike) -> jax.Array:
     """Unsigned 32-bit numbers to the centres of equal cells of (-1, 1), never its ends."""
     bits = min(jnp.finfo(dtype).nmant, 32)
     return ((numbers >> (32 - bits)).astype(dtype) + 0.5) * 2.0 ** (1 - bits) - 1
-
-
-@functools.lru_cache(maxsize=8)
-def _sobol(size: int, axes: int) -> np.ndarray:
-    """Leaf of each point of the sequence on each axis, int32 ``(size, axes)``."""
-    from scipy.stats.qmc import Sobol
-
-    depth = _depth(size)
-    points = Sobol(axes, scramble=False).random_base2(depth)[:size]
-    return (points * 2**depth).astype(np.int32)
 
 
 def _depth(size: int) -> int:

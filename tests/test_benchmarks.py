@@ -24,6 +24,8 @@ OWN_MODULES = (
     "lowerings",
     "resnet18",
     "samplers",
+    "blocks",
+    "errors",
 )
 
 
@@ -169,3 +171,18 @@ def test_accuracy_names_a_file_without_a_class(load, tmp_path):
     synsets.write_text("n0 red\n", "utf-8")
     with pytest.raises(ValueError, match=r"images: 'n1'"):
         module._report(module._toy_network(), folder, synsets, 4, None, False)
+
+
+def test_errors(load, capsys):
+    load("errors").main(toy=True)
+    found = tables(capsys.readouterr().out)
+    settings, schemes, rest = found[0], found[-2], found[-1]
+    assert settings["blocks"] == ["4 of 4 by 4 windows"]
+    header = schemes.pop("photograph")
+    assert set(schemes) == {"noise 0", "noise 1", "all"}
+    factor = float(schemes["all"][header.index("variance over sobol")])
+    assert factor > 1.5
+    header = rest.pop("photograph")
+    for row in rest.values():
+        assert float(row[header.index("bias at 2, bits")]) > 0
+        assert int(row[header.index("passes")]) >= 163

@@ -22,7 +22,7 @@ from pdjax import (
 )
 from pdjax._typing import NormalSampler, Sampler
 from pdjax.marginalize import draw, first_draws, summarise
-from pdjax.sampling import SCHEMES, SOBOL_AXES, Scheme, nested_uniform_nets
+from pdjax.sampling import SCHEMES, Scheme, hypercube_leaves, nested_uniform, sobol_leaves
 
 SHAPE = (9, 10, 3)
 IMAGE = jnp.array(smooth(*SHAPE), jnp.float32)
@@ -47,31 +47,48 @@ def small(params, images):
     return {"scores": scores, "prob": jax.nn.softmax(scores)}
 
 
+def points_of(kind: str, points: int, axes: int, dtype=jnp.float32, key=KEY) -> jax.Array:
+    """Scrambled points in (-1, 1)."""
+    if kind == "sobol":
+        return nested_uniform(key, jnp.asarray(sobol_leaves(points, axes)), dtype)
+    order_key, scramble_key = jax.random.split(key)
+    return nested_uniform(scramble_key, hypercube_leaves(order_key, points, axes), dtype)
+
+
+@pytest.mark.parametrize("kind", ["sobol", "hypercube"])
 @pytest.mark.parametrize("depth", [1, 2, 3, 6])
-def test_a_net_has_one_point_in_each_interval_of_each_axis(depth) -> None:
-    points = (np.asarray(nested_uniform_nets(KEY, 200, 2**depth, 40, jnp.float32)) + 1) / 2
+def test_one_point_is_in_each_interval_of_each_axis(kind, depth) -> None:
+    keys = jax.random.split(KEY, 200)
+    points = jax.vmap(lambda key: points_of(kind, 2**depth, 40, key=key))(keys)
+    points = (np.asarray(points) + 1) / 2
     assert points.shape == (200, 2**depth, 40)
     intervals = np.sort(np.floor(points * 2**depth), axis=1)
     np.testing.assert_array_equal(intervals, np.arange(2.0**depth)[None, :, None] + 0 * intervals)
-    # Each point of the net is uniform by itself: Kolmogorov's statistic of 8000 of them would be
-    # 0.024 or more with a probability of 2e-4.
+    # Each point is uniform by itself: Kolmogorov's statistic of 8000 of them would be 0.024 or
+    # more with a probability of 2e-4.
     for point in points[:, 0], points[:, -1]:
         assert scipy.stats.kstest(point.ravel(), "uniform").statistic < 0.024
 
 
 def test_a_net_of_two_axes_has_one_point_in_each_box() -> None:
-    points = (np.asarray(nested_uniform_nets(KEY, 1, 16, 2, jnp.float32))[0] + 1) / 2
+    points = (np.asarray(points_of("sobol", 16, 2)) + 1) / 2
     for rows in (1, 2, 4, 8, 16):
         boxes = np.floor(points * [rows, 16 // rows])
         assert len(np.unique(boxes, axis=0)) == 16
 
 
+def test_axes_of_a_hypercube_are_in_orders_of_their_own() -> None:
+    points = np.asarray(points_of("hypercube", 8, 500))
+    matched = np.corrcoef(points.argsort(0).argsort(0), rowvar=False)[np.triu_indices(500, 1)]
+    # Rank correlations of 8 in random order have a mean of 0 and a variance of 1/7.
+    assert abs(matched.mean()) < 0.01
+    assert matched.var() == pytest.approx(1 / 7, abs=0.01)
+
+
 @pytest.mark.parametrize("size", [2, 3, 5, 7, 12])
 def test_a_net_of_any_size_is_the_beginning_of_the_next_larger_one(size) -> None:
-    whole = nested_uniform_nets(KEY, 2, 1 << (size - 1).bit_length(), 5, jnp.float32)
-    np.testing.assert_array_equal(
-        nested_uniform_nets(KEY, 2, size, 5, jnp.float32), whole[:, :size]
-    )
+    whole = points_of("sobol", 1 << (size - 1).bit_length(), 5)
+    np.testing.assert_array_equal(points_of("sobol", size, 5), whole[:size])
 
 
 def noise_of(scheme: str, num_samples: int, axes: int, repeats: int, dtype=jnp.float32):
@@ -119,10 +136,10 @@ def test_every_sample_is_standard_normal_and_replicates_are_independent(
 def test_pairs_are_opposite_and_nets_are_even_on_all_axes() -> None:
     pairs = noise_of("antithetic", 6, 50, 10).reshape(10, 3, 2, 50)
     np.testing.assert_array_equal(pairs[:, :, 0], -pairs[:, :, 1])
-    nets = noise_of("sobol", 16, 50, 10).reshape(20, 8, 50)
-    intervals = np.sort(np.floor(8 * scipy.stats.norm.cdf(nets)), axis=1)
-    even = (intervals == np.arange(8.0)[None, :, None]).all((0, 1))
-    np.testing.assert_array_equal(even, np.arange(50) < SOBOL_AXES)
+    for size, leaves in ((8, 8), (3, 4)):
+        nets = noise_of("sobol", 2 * size, 50, 10).reshape(20, size, 50)
+        intervals = np.sort(np.floor(leaves * scipy.stats.norm.cdf(nets)), axis=1)
+        assert (np.diff(intervals, axis=1) > 0).all()
 
 
 @pytest.mark.parametrize("scheme", ["sobol", "antithetic"])
@@ -131,8 +148,7 @@ def test_double_precision_gives_other_digits_of_the_same_kind(x64, scheme) -> No
     assert np.isfinite(noise).all()
     assert np.abs(noise - noise.astype(np.float32)).max() > 0
     if scheme == "sobol":
-        single = np.asarray(nested_uniform_nets(KEY, 2, 8, 9, jnp.float32))
-        double = np.asarray(nested_uniform_nets(KEY, 2, 8, 9, jnp.float64))
+        single, double = (points_of("sobol", 8, 9, dtype) for dtype in (jnp.float32, jnp.float64))
         np.testing.assert_allclose(single, double, atol=2.0**-22)
 
 
