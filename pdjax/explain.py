@@ -133,9 +133,10 @@ def explain(
         lowerings=lowerings, checkpoint=checkpoint,
     )  # fmt: skip
     with job.run(progress) as run:
-        further = np.ones(job.grid.size, int)
-        while further.any():
-            run.draw(further)
+        # A checkpoint may have asked for more than every window once.
+        run.draw(np.maximum(run.times, 1))
+        maps = job.maps(run, job.grid)
+        while (further := further_draws(budget, maps, run.times, job.grid, job.scheme)).any():
+            run.draw(run.times + further)
             maps = job.maps(run, job.grid)
-            further = further_draws(budget, maps, run.times, job.grid, job.scheme)
     return job.explanation(run, maps, job.grid)
