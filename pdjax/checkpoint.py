@@ -19,6 +19,15 @@ __all__ = ["Checkpoint", "digest"]
 
 SECONDS_BETWEEN_SAVES = 30.0
 
+SAME_OUTPUT = 1e-3
+"""How far outputs of one network may lie apart, as a share of the largest of an array.
+
+Where devices add float32 numbers up in another order, it is some millionths even after fifty
+layers; between two networks, as a rule, far more. It is also what may be mixed: relevance compares
+draws with these outputs, and a probability that is off by a share of 1e-3 moves it by 0.0014 bits.
+Products in TF32 or bfloat16, which some devices make by default, tend to be off by more: refused.
+"""
+
 
 def digest(tree: Any) -> str:
     """Hash of the structure and all arrays of a PyTree."""
@@ -41,13 +50,20 @@ class Checkpoint:
     describe : callable
         Gives what the results depend on, as strings by the name of the argument. A file that
         belongs to another run is refused and left as it is.
+    reference : dict
+        What the network gives for the image as it is, by layer, arrays ``(1, units)``. Two
+        functions may have the same name and parameters; by this they are told apart.
     """
 
     def __init__(
-        self, path: str | os.PathLike[str] | None, describe: Callable[[], dict[str, str]]
+        self,
+        path: str | os.PathLike[str] | None,
+        describe: Callable[[], dict[str, str]],
+        reference: Mapping[str, Any],
     ) -> None:
         self._path = None if path is None else Path(path)
         self._run = {} if path is None else describe()
+        self._reference = dict(reference)
         self._saved = time.monotonic()
         self._saved_count = 0
 
@@ -81,10 +97,17 @@ class Checkpoint:
         stored = read_npz(self._path, "checkpoint")
         leaves, structure = jax.tree.flatten(pattern)
         moments, draws = _fitting(stored, "moments", leaves), stored.get("draws")
+        outputs = _fitting(stored, "reference", jax.tree.leaves(self._reference))
         if different := self._differences(str(stored.get("run"))):
             raise self._refusal(f"another run, differing in {', '.join(different)}")
-        if not moments or draws is None or not _possible(draws, len(moments[0]), order):
+        if not (
+            moments and outputs and draws is not None and len(outputs[0]) == 1
+            and _possible(draws, len(moments[0]), order)
+        ):  # fmt: skip
             raise self._refusal("no run")
+        if layers := self._layers_unlike(outputs):
+            what = f"what the network gives for the image in {', '.join(map(repr, layers))}"
+            raise self._refusal(f"another run, differing in {what}")
         self._saved_count = len(moments[0])
         return [jax.tree.unflatten(structure, moments)], self._saved_count, draws
 
@@ -94,9 +117,9 @@ class Checkpoint:
         if self._path is None or done == self._saved_count or (recently and not now):
             return
         joined = jax.tree.map(lambda *arrays: np.concatenate(arrays), *parts)
-        contents = {f"moments_{i}": a for i, a in enumerate(jax.tree.leaves(joined))}
         run = np.array(json.dumps(self._run))
-        write_npz(self._path, {"run": run, "draws": draws, **contents})
+        arrays = _named("moments", joined) | _named("reference", self._reference)
+        write_npz(self._path, {"run": run, "draws": draws, **arrays})
         self._saved, self._saved_count = time.monotonic(), done
 
     def _differences(self, text: str) -> list[str]:
@@ -108,11 +131,25 @@ class Checkpoint:
             return ["everything"]
         return [name for name in self._run if run.get(name) != self._run[name]]
 
+    def _layers_unlike(self, outputs: Sequence[np.ndarray]) -> list[str]:
+        kept = jax.tree.unflatten(jax.tree.structure(self._reference), outputs)
+        alike = jax.tree.map(_alike, self._reference, kept)
+        return [layer for layer in self._reference if not all(jax.tree.leaves(alike[layer]))]
+
     def _refusal(self, whose: str) -> ValueError:
         return ValueError(
             f"checkpoint: {str(self._path)!r} belongs to {whose}; "
             "give another file name, or delete it to start anew"
         )
+
+
+def _named(name: str, tree: Any) -> dict[str, np.ndarray]:
+    return {f"{name}_{i}": np.asarray(leaf) for i, leaf in enumerate(jax.tree.leaves(tree))}
+
+
+def _alike(now: Any, kept: np.ndarray) -> bool:
+    values = np.asarray(now)
+    return bool((np.abs(kept - values) <= SAME_OUTPUT * np.abs(values).max()).all())
 
 
 def _fitting(

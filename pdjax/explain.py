@@ -100,7 +100,7 @@ def explain(
         Whether to show a progress bar, in forward passes.
     checkpoint : path, optional
         A file that keeps what is done, about every half minute and when interrupted; the same
-        call goes on from there.
+        call goes on from there, on any device that rounds as finely.
 
     Returns
     -------

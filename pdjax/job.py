@@ -182,7 +182,7 @@ def make_job(
         **({} if bias is None else {
             "measure": measure, "num_training_images": str(rule.num_training_images),
         }),
-    })  # fmt: skip
+    }, task.reference)  # fmt: skip
     settings = {
         "model": net.name, "sampler": _in_words(sampler), "window": grid.window, "start": start,
         "sampling": sampling, "bias_correction": bias_correction,
