@@ -100,7 +100,7 @@ def explain(
         Whether to show a progress bar, in forward passes.
     checkpoint : path, optional
         A file that keeps what is done, about every half minute and when interrupted; the same
-        call goes on from there.
+        call goes on from there, on any device that rounds as finely.
 
     Returns
     -------
@@ -133,9 +133,10 @@ def explain(
         lowerings=lowerings, checkpoint=checkpoint,
     )  # fmt: skip
     with job.run(progress) as run:
-        further = np.ones(job.grid.size, int)
-        while further.any():
-            run.draw(further)
+        # A checkpoint may have asked for more than every window once.
+        run.draw(np.maximum(run.times, 1))
+        maps = job.maps(run, job.grid)
+        while (further := further_draws(budget, maps, run.times, job.grid, job.scheme)).any():
+            run.draw(run.times + further)
             maps = job.maps(run, job.grid)
-            further = further_draws(budget, maps, run.times, job.grid, job.scheme)
     return job.explanation(run, maps, job.grid)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import json
 import os
 from collections.abc import Iterable
@@ -50,8 +51,8 @@ class Job:
     image : float array, shape (*spatial, c)
     task : Task
         What is observed, and the array whose windows are hidden.
-    grid : WindowGrid
-        All windows that may be asked for.
+    grids : tuple of WindowGrid
+        Windows that will be asked for, stage by stage; each has those of the one before.
     scheme : Scheme
         The samples of a draw.
     engine : Engine
@@ -65,18 +66,25 @@ class Job:
     net: Classifier
     image: Any
     task: Task
-    grid: WindowGrid
+    grids: tuple[WindowGrid, ...]
     scheme: Scheme
     engine: Engine
     bias: Jackknife | None
     checkpoint: Checkpoint
     settings: dict[str, Any]
 
+    @property
+    def grid(self) -> WindowGrid:
+        """All windows."""
+        return self.grids[-1]
+
     def run(self, progress: bool) -> Run:
         """Start, or go on from the checkpoint."""
-        reference = self.task.reference
+        stages = np.concatenate([self.grid.indices_of(grid) for grid in self.grids])
+        _, first = np.unique(stages, return_index=True)
+        order = stages[np.sort(first)]
         return Run(
-            self.engine, reference, self.grid.size, self.scheme, self.bias, self.checkpoint,
+            self.engine, self.task.reference, order, self.scheme, self.bias, self.checkpoint,
             progress,
         )  # fmt: skip
 
@@ -96,7 +104,8 @@ class Job:
         samples = [int(count) * self.scheme.num_samples for count in (times.min(), times.max())]
         settings = self.settings | {
             "stride": grid.stride, "num_samples": samples[0], "most_samples": samples[1],
-            "passes": run.images + 1, "reached_error": reached_error(maps),
+            "passes": int(times.sum()) * self.scheme.num_samples + 1,
+            "reached_error": reached_error(maps),
         }  # fmt: skip
         return Explanation(
             image=np.asarray(self.image),
@@ -133,8 +142,8 @@ def make_job(
 ) -> Job:
     """Check the arguments of `explain` and run the network once; see there.
 
-    There may be several strides, in the order in which their windows will be asked for; the last
-    has all windows.
+    There may be several strides, in the order in which their windows will be asked for; each has
+    the windows of those before.
     """
     image = jnp.asarray(check_image(np.asarray(image)), jax.dtypes.canonicalize_dtype(np.float64))
     check_choice("engine", engine, (*ENGINES, "callable"))
@@ -149,7 +158,10 @@ def make_job(
         check_samples(sampler, net.image_shape, scheme)
     task = make_task(net, image, start=start, measure=measure, engine=engine, **chosen)
     check_samples(sampler, task.field.shape, scheme)
-    grid = WindowGrid(task.field.shape[:-1], sampler.window, strides[-1])
+    grids = tuple(WindowGrid(task.field.shape[:-1], sampler.window, each) for each in strides)
+    for coarse, fine in itertools.pairwise(grids):
+        fine.indices_of(coarse)
+    grid = grids[-1]
     budget.check(grid, scheme, sampler)
     rule = task.observe.rule
     bias = Jackknife(rule) if bias_correction else None
@@ -170,7 +182,7 @@ def make_job(
         **({} if bias is None else {
             "measure": measure, "num_training_images": str(rule.num_training_images),
         }),
-    })  # fmt: skip
+    }, task.reference)  # fmt: skip
     settings = {
         "model": net.name, "sampler": _in_words(sampler), "window": grid.window, "start": start,
         "sampling": sampling, "bias_correction": bias_correction,
@@ -179,7 +191,7 @@ def make_job(
         "num_training_images": net.num_training_images, "probabilities": net.probabilities,
         "classes": task.classes, "rng_key": np.asarray(jax.random.key_data(rng_key)).tolist(),
     }  # fmt: skip
-    return Job(net, image, task, grid, scheme, moments_of, bias, keeper, settings)
+    return Job(net, image, task, grids, scheme, moments_of, bias, keeper, settings)
 
 
 def samples_of_a_draw(sampling: str, budget: Budget) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
@@ -16,7 +15,6 @@ from pdjax.explanation import Explanation
 from pdjax.job import Job, make_job
 from pdjax.models.classifier import Classifier
 from pdjax.sampling import SCHEMES
-from pdjax.windows import WindowGrid
 
 __all__ = ["preview"]
 
@@ -86,16 +84,13 @@ def preview(
         batch_size=batch_size, lowerings=lowerings, checkpoint=checkpoint,
         classes=classes, layers=layers, units=units, start=start,
     )  # fmt: skip
-    grids = [WindowGrid(job.grid.spatial, job.grid.window, stride) for stride in strides]
-    for coarse, fine in itertools.pairwise(grids):
-        fine.indices_of(coarse)
-    return _stages(job, grids, progress)
+    return _stages(job, progress)
 
 
-def _stages(job: Job, grids: list[WindowGrid], progress: bool) -> Iterator[Explanation]:
+def _stages(job: Job, progress: bool) -> Iterator[Explanation]:
     with job.run(progress) as run:
-        for grid in grids:
+        for grid in job.grids:
             wanted = np.zeros(job.grid.size, int)
             wanted[job.grid.indices_of(grid)] = 1
-            run.draw(np.maximum(wanted - run.times, 0))
+            run.draw(wanted)
             yield job.explanation(run, job.maps(run, grid), grid)

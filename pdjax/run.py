@@ -22,6 +22,9 @@ __all__ = ["Run", "check_finite", "pool"]
 class Run:
     """Moments of draws of windows, in the order in which they were asked for.
 
+    What had been asked for before an interruption is asked for still: which draws they are is
+    never decided again, as moments that another device rounds otherwise may decide otherwise.
+
     Every chunk has the same number of draws (the last one repeats its last draw), so that there is
     one compilation whatever is asked for. A context: what is done is kept when it is left.
 
@@ -31,8 +34,8 @@ class Run:
         What evaluates draws.
     reference : dict
         What the engine's function gives for the image as it is; it tells the structure of results.
-    size : int
-        Windows of the grid.
+    order : int array, shape (windows,)
+        The windows of the grid, as they will be drawn for the first time.
     scheme : Scheme
         The samples of a draw.
     bias : Bias or None
@@ -47,72 +50,70 @@ class Run:
         self,
         engine: Engine,
         reference: Mapping[str, Any],
-        size: int,
+        order: np.ndarray,
         scheme: Scheme,
         bias: Bias | None,
         checkpoint: Checkpoint,
         progress: bool,
     ) -> None:
         self._engine, self._layers, self._checkpoint = engine, tuple(reference), checkpoint
-        self._size, self._scheme = size, scheme
+        self._size, self._scheme = len(order), scheme
         one_window = jax.tree.map(
             lambda a: jax.ShapeDtypeStruct((scheme.num_samples, *a.shape[1:]), a.dtype),
             dict(reference),
         )
         pattern = jax.eval_shape(functools.partial(summarise, scheme=scheme, bias=bias), one_window)
-        self._parts, self._done = checkpoint.restore(pattern)
+        self._parts, self._done, self._draws = checkpoint.restore(pattern, order)
+        self.times = np.bincount(self._draws[:, 0], minlength=self._size)
         self._bar = progress_bar(
             0, "images", progress, "explaining", initial=self._done * scheme.num_samples
         )
-        self.times = np.zeros(size, np.int64)
-        self._draws = np.zeros((0, 2), np.int64)
 
     def __enter__(self) -> Run:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._checkpoint.save(self._parts, self._done, now=True)
+        self._checkpoint.save(self._parts, self._done, self._draws, now=True)
         self._bar.close()
 
-    @property
-    def images(self) -> int:
-        """Images of all draws so far."""
-        return len(self._draws) * self._scheme.num_samples
-
-    def draw(self, more: np.ndarray) -> None:
-        """Draw samples for every window so many times more: ints ``(windows,)``.
+    def draw(self, times: np.ndarray) -> None:
+        """Draw samples until every window has been drawn so many times: ints ``(windows,)``.
 
         Raises
         ------
         ValueError
             If the network returns NaN or infinities, with the layer that does.
         """
+        more = np.maximum(times - self.times, 0)
         windows = np.repeat(np.arange(self._size), more)
         before = np.arange(len(windows)) - np.repeat(np.cumsum(more) - more, more)
         new = np.stack([windows, self.times[windows] + before], axis=1)
         self._draws = np.concatenate([self._draws, new])
         self.times = self.times + more
-        self._bar.total = self.images
-        self._bar.refresh()
         samples = self._scheme.num_samples
-        for start, result in _one_ahead(self._engine, self._draws, self._done):
+        self._bar.total = len(self._draws) * samples
+        self._bar.refresh()
+        # Draws that are left of a later stage, from before an interruption, can wait.
+        wanted = self._draws[:, 1] < times[self._draws[:, 0]]
+        draws = self._draws[: np.max(np.flatnonzero(wanted), initial=-1) + 1]
+        for start, result in _one_ahead(self._engine, draws, self._done):
             means = {layer: result.mean[layer] for layer in self._layers}
             check_finite(means, f"with a window hidden (draw {start} or one soon after)")
-            count = min(self._engine.draws, len(self._draws) - start)
+            count = min(self._engine.draws, len(draws) - start)
             self._parts.append(jax.tree.map(lambda a, n=count: np.asarray(a)[:n], result))
             self._done += count
             self._bar.update(count * samples)
-            self._checkpoint.save(self._parts, self._done)
+            self._checkpoint.save(self._parts, self._done, self._draws)
 
     def moments(self) -> Moments:
         """Moments of all windows that have been drawn, the others being 0, ``(windows, units)``."""
-        count = len(self._draws)
-        joined = jax.tree.map(lambda *arrays: np.concatenate(arrays)[:count], *self._parts)
-        return pool(joined, self._draws[:, 0], self._size, self._scheme.replicates)
+        joined = jax.tree.map(lambda *arrays: np.concatenate(arrays), *self._parts)
+        windows = self._draws[: self._done, 0]
+        return pool(joined, windows, self._size, self._scheme.replicates)
 
     @property
     def replicates(self) -> np.ndarray:
-        """Independent groups of samples of each window, ints ``(windows,)``."""
+        """Independent groups of samples asked for of each window, ints ``(windows,)``."""
         return self.times * self._scheme.replicates
 
 
