@@ -20,7 +20,9 @@ from workload import toy_network
 
 import pdjax
 from pdjax._progress import progress_bar
+from pdjax.job import count_passes
 from pdjax.sampling import SCHEMES, Scheme
+from pdjax.windows import WindowGrid
 
 FEW = 2
 """Samples of one draw of the truth, whose bias is measured."""
@@ -170,9 +172,8 @@ def _print_schemes(found: dict[str, Found]) -> None:
 
 
 def _print_rest(found: dict[str, Found], setting: Setting) -> None:
-    full = 1 + 10 * np.prod(
-        [side - k + 1 for side, k in zip(setting.net.image_shape, setting.sampler.window)]
-    )
+    grid = WindowGrid(setting.net.image_shape[:-1], setting.sampler.window, 1)
+    full = count_passes(grid, 10)
     rows = [
         (
             name, f"{one.bias[0]:.5f}", f"{one.bias[1]:.5f}", f"{one.bias[1] / one.bias[0]:.2f}",

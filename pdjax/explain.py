@@ -70,7 +70,7 @@ def explain(
         How the samples of a window go together; the latter two need a sampler that makes contents
         of normal numbers, as `ConditionalGaussian` does, and an even number of samples, at least
         4. Quasi-random points, ``"sobol"``, know most at the same number of forward passes, best
-        with 4, 8, 16, ... samples; see `pdjax.sampling.Scheme`.
+        with 8, 16, ... samples; see `pdjax.sampling.Scheme`.
     bias_correction : bool
         Whether relevance in bits is corrected for the bias of a logarithm of few samples; see
         `pdjax.bias.Jackknife`.
