@@ -24,7 +24,8 @@ from pdjax.choices import (
 )
 from pdjax.classes import select_classes
 from pdjax.difference import check_samples
-from pdjax.job import count_passes, samples_of_a_draw
+from pdjax.job import samples_of_a_draw
+from pdjax.messages import announce, report
 from pdjax.models import ALIASES, NETWORKS
 from pdjax.models.classifier import check_layers
 from pdjax.options import (
@@ -39,6 +40,7 @@ from pdjax.options import (
     MaxPasses,
     Measure,
     Model,
+    MuteUncertain,
     Padding,
     Progress,
     SamplerName,
@@ -96,6 +98,7 @@ def explain(
     batch_size: BatchSize = None,
     checkpoint: CheckpointFile = None,
     show_error: ShowError = False,
+    mute_uncertain: MuteUncertain = False,
     progress: Progress = True,
     output: Annotated[
         Path | None,
@@ -132,7 +135,7 @@ def explain(
     samples = 1 if chosen.constant else samples
     check_samples(chosen, shape, Scheme(sampling, samples))
     budget.check(grid, Scheme(sampling, samples), chosen)
-    _announce(net, grid, samples, budget)
+    announce(net, grid, samples, budget)
     set_up = time.monotonic()
     try:
         explanation = pdjax.explain(
@@ -148,8 +151,8 @@ def explain(
         typer.secho(f"pdjax: interrupted; {kept}; {again}", err=True, fg="yellow")
         raise typer.Exit(130) from None
     rate = explanation.settings["passes"] / (time.monotonic() - set_up)
-    outputs.write(explanation, show_error=show_error)
-    _report(explanation, outputs, rate, time.monotonic() - started)
+    outputs.write(explanation, show_error=show_error, mute_uncertain=mute_uncertain)
+    report(explanation, outputs, rate, time.monotonic() - started)
 
 
 @app.command()
@@ -237,13 +240,17 @@ def plot(
         ),
     ] = None,
     show_error: ShowError = False,
+    mute_uncertain: MuteUncertain = False,
 ) -> None:
     """Draw a saved result again, as a picture or as a page to look around in."""
     explanation = pdjax.Explanation.load(result)
     output = output or result.with_suffix(".png")
     Outputs.check(output)
     rows = None if units is None else parse_ints(units, "units")
-    Outputs.draw(explanation, output, layer=layer, units=rows, show_error=show_error)
+    Outputs.draw(
+        explanation, output, layer=layer, units=rows, show_error=show_error,
+        mute_uncertain=mute_uncertain,
+    )  # fmt: skip
     typer.echo(str(output))
 
 
@@ -258,34 +265,6 @@ def main() -> None:
     except MemoryError:
         typer.secho("pdjax: error: out of memory; use a smaller --batch-size", err=True, fg="red")
         sys.exit(2)
-
-
-def _announce(net: pdjax.Classifier, grid: WindowGrid, samples: int, budget: Budget) -> None:
-    until = "in all"
-    if budget.given:
-        goals = (
-            budget.target_error and f"a pixel's error is {budget.target_error:.1%} of the largest",
-            budget.max_passes and f"{budget.max_passes:,} are spent",
-        )
-        until = f"at first, and more until {' or '.join(goal for goal in goals if goal)}"
-    typer.echo(
-        f"{net.name}: {grid.size:,} windows with {samples} sample{'s' if samples > 1 else ''} "
-        f"each, {count_passes(grid, samples):,} forward passes {until}"
-    )
-
-
-def _report(explanation: pdjax.Explanation, outputs: Outputs, rate: float, seconds: float) -> None:
-    for layer in explanation.layers:
-        if len(explanation.names[layer]) <= 10:
-            for title in explanation.titles(layer):
-                typer.echo(f"  {title}")
-        error = explanation.settings["reached_error"][layer]
-        typer.echo(f"  {layer}: a pixel's error is {error:.1%} of the largest relevance")
-    took = (
-        f"{explanation.settings['passes']:,} forward passes, {seconds:.0f} s in all; "
-        f"{rate:.0f} images/s while explaining"
-    )
-    typer.echo(f"{outputs.picture} and {outputs.numbers} ({took})")
 
 
 def _split(text: str | None) -> list[str] | None:

@@ -19,6 +19,7 @@ __all__ = [
     "MaxPasses",
     "Measure",
     "Model",
+    "MuteUncertain",
     "Padding",
     "Progress",
     "SamplerName",
@@ -106,3 +107,6 @@ CheckpointFile = Annotated[
 ]
 Progress = Annotated[bool, typer.Option(help="Show the progress bar.")]
 ShowError = Annotated[bool, typer.Option(help="Show the standard error beside the relevance.")]
+MuteUncertain = Annotated[
+    bool, typer.Option(help="Grey out relevance less than two standard errors from zero.")
+]

@@ -65,9 +65,11 @@ def test_explain_writes_a_picture_and_the_numbers(run, photo):
 def test_plot_draws_a_saved_result_again(run, photo):
     run("explain", photo, *QUICK, "--output", "result.png")
     assert run("plot", "result.npz", "--output", "again.png", "--units", "0")[0] == 0
-    assert run("plot", "result.npz", "--output", "page.html")[0] == 0
+    assert run("plot", "result.npz", "--output", "page.html", "--mute-uncertain")[0] == 0
     assert Image.open("again.png").size[1] < Image.open("result.png").size[1]
-    assert "<html" in Path("page.html").read_text(encoding="utf-8")
+    assert 'type="checkbox" checked>' in Path("page.html").read_text(encoding="utf-8")
+    assert run("plot", "result.npz", "--output", "muted.png", "--mute-uncertain")[0] == 0
+    assert Image.open("muted.png").size[1] > Image.open("result.png").size[1]
 
 
 def test_hidden_layers_and_named_classes(run, photo):
