@@ -78,7 +78,7 @@ def explain(
     model: Model = "efficientnet_lite0",
     weights: Weights = None,
     window: Window = "10",
-    padding: Padding = 2,
+    padding: Padding = None,
     stride: Stride = 5,
     samples: Samples = None,
     target_error: TargetError = None,
@@ -87,7 +87,7 @@ def explain(
     layers: Layers = None,
     start: Start = None,
     sampler: SamplerName = "conditional",
-    color: Color = "joint",
+    color: Color = None,
     images: Images = None,
     statistics: Statistics = None,
     measure: Measure = "weight_of_evidence",
@@ -123,13 +123,13 @@ def explain(
     grid = WindowGrid(shape[:-1], sizes, stride)
     if start is None:
         chosen = make_sampler(
-            sampler, sizes, padding=padding, color=color, folder=images, statistics=statistics,
+            sampler, sizes, padding=padding, color=color, images=images, statistics=statistics,
             image_size=net.image_size, num_samples=samples, progress=progress,
         )  # fmt: skip
     else:
         chosen = make_hidden_sampler(
-            net, start, sampler, sizes, padding=padding, color=color, folder=images,
-            num_samples=samples, progress=progress,
+            net, start, sampler, sizes, padding=padding, color=color, images=images,
+            statistics=statistics, num_samples=samples, progress=progress,
         )  # fmt: skip
     Scheme(sampling, samples).check(chosen)
     samples = 1 if chosen.constant else samples

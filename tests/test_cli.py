@@ -124,7 +124,7 @@ def test_fit_a_mixture_then_use_it(run, photo, monkeypatch):
     assert status == 0
     assert "1 images, patches of up to (6, 6) pixels" in out
     settings = {
-        "color": "joint", "folder": None, "image_size": 224, "num_samples": 2, "progress": False,
+        "color": None, "images": None, "image_size": 224, "num_samples": 2, "progress": False,
     }  # fmt: skip
     make = functools.partial(make_sampler, "mixture", (2, 3), padding=1, **settings)
     assert make(statistics=Path("mine.npz")).patch == (4, 5)
@@ -197,10 +197,11 @@ def test_start_from_a_hidden_layer(run, photo):
         Image.open(photo).rotate(angle).save(folder / f"{number}.png")
     common = (
         "explain", photo, "--start", "blocks_10/output", "--window", "2", "--stride", "2",
-        "--padding", "0", "--samples", "2", "--images", folder, "--no-progress",
+        "--samples", "2", "--images", folder, "--no-progress",
     )  # fmt: skip
-    for sampler in ("marginal", "conditional"):
-        status, out, _ = run(*common, "--sampler", sampler, "--output", f"{sampler}.png")
+    for sampler, options in (("marginal", ()), ("conditional", ("--padding", "0"))):
+        chosen = ("--sampler", sampler, *options)
+        status, out, _ = run(*common, *chosen, "--output", f"{sampler}.png")
         assert status == 0
         assert "49 windows with 2 samples each" in out
         explanation = pdjax.Explanation.load(f"{sampler}.npz")
@@ -250,6 +251,10 @@ BAD = {
         "conditional, mixture, marginal",
     ),
     "marginal, no images": (("explain", "photo.png", "--sampler", "marginal"), "--images FOLDER"),
+    "unused padding": (
+        ("explain", "photo.png", *QUICK, "--padding", "2"),
+        "padding=2 does nothing with --sampler grey; leave out --padding, or give --sampler",
+    ),
     "unknown colour": (("explain", "photo.png", "--color", "red"), "'joint' or 'independent'"),
     "unknown measure": (("explain", "photo.png", *QUICK, "--measure", "x"), "weight_of_evidence"),
     "unknown engine": (("explain", "photo.png", *QUICK, "--engine", "warp"), "dense"),
