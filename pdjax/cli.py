@@ -14,6 +14,7 @@ import typer
 
 import pdjax
 from pdjax.budget import Budget
+from pdjax.checkpoint import count_draws
 from pdjax.choices import (
     in_options,
     make_hidden_sampler,
@@ -136,6 +137,7 @@ def explain(
     check_samples(chosen, shape, Scheme(sampling, samples))
     budget.check(grid, Scheme(sampling, samples), chosen)
     announce(net, grid, samples, budget)
+    kept = count_draws(checkpoint) * samples
     set_up = time.monotonic()
     try:
         explanation = pdjax.explain(
@@ -146,13 +148,14 @@ def explain(
             progress=progress, checkpoint=checkpoint,
         )  # fmt: skip
     except KeyboardInterrupt:
-        kept = f"what is done is kept in {checkpoint}" if checkpoint else "nothing is kept"
+        state = f"what is done is kept in {checkpoint}" if checkpoint else "nothing is kept"
         again = "the same command goes on" if checkpoint else "with --checkpoint FILE it would be"
-        typer.secho(f"pdjax: interrupted; {kept}; {again}", err=True, fg="yellow")
+        typer.secho(f"pdjax: interrupted; {state}; {again}", err=True, fg="yellow")
         raise typer.Exit(130) from None
-    rate = explanation.settings["passes"] / (time.monotonic() - set_up)
+    explaining = time.monotonic() - set_up
     outputs.write(explanation, show_error=show_error, mute_uncertain=mute_uncertain)
-    report(explanation, outputs, rate, time.monotonic() - started)
+    in_all = time.monotonic() - started
+    report(explanation, outputs, kept=kept, explaining=explaining, in_all=in_all)
 
 
 @app.command()

@@ -29,16 +29,34 @@ def announce(net: Classifier, grid: WindowGrid, samples: int, budget: Budget) ->
     )
 
 
-def report(explanation: Explanation, outputs: Outputs, rate: float, seconds: float) -> None:
-    """Say what was found, where it was written and how long it took, in seconds and images/s."""
+def report(
+    explanation: Explanation, outputs: Outputs, *, kept: int, explaining: float, in_all: float
+) -> None:
+    """Say what was found, where it was written and how long it took.
+
+    Parameters
+    ----------
+    explanation : Explanation
+        What was found.
+    outputs : Outputs
+        Where it was written.
+    kept : int
+        Forward passes that were not made this time, as a checkpoint had their results.
+    explaining, in_all : float
+        Seconds that the others took, and seconds since the command was given.
+    """
     for layer in explanation.layers:
         if len(explanation.names[layer]) <= 10:
             for title in explanation.titles(layer):
                 typer.echo(f"  {title}")
         error = explanation.settings["reached_error"][layer]
         typer.echo(f"  {layer}: a pixel's error is {error:.1%} of the largest relevance")
-    took = (
-        f"{explanation.settings['passes']:,} forward passes, {seconds:.0f} s in all; "
-        f"{rate:.0f} images/s while explaining"
-    )
+    passes = explanation.settings["passes"]
+    took = f"{passes:,} forward passes, "
+    if kept:
+        took += f"{kept:,} of them kept from before, "
+    took += f"{in_all:.0f} s in all"
+    # The image as it is, alone, tells nothing about the speed.
+    if passes - kept > 1:
+        took += f"; {(passes - kept) / explaining:.0f} images/s while explaining"
     typer.echo(f"{outputs.picture} and {outputs.numbers} ({took})")

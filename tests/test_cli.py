@@ -171,8 +171,10 @@ def test_the_time_is_all_that_was_waited_for(run, photo, monkeypatch):
 
 
 def test_errors_speak_of_what_was_typed(run, photo):
-    assert run("explain", photo, *QUICK, "--checkpoint", "run.npz")[0] == 0
-    status, _, err = run("explain", photo, *QUICK, "--checkpoint", "run.npz", "--seed", "1")
+    command = ("explain", photo, *QUICK, "--checkpoint", "run.npz")
+    assert "kept" not in run(*command)[1]
+    assert "17 forward passes, 16 of them kept from before, " in run(*command)[1]
+    status, _, err = run(*command, "--seed", "1")
     assert status == 2
     assert "belongs to another run, differing in --seed; give another" in err
 
@@ -251,10 +253,7 @@ BAD = {
         "conditional, mixture, marginal",
     ),
     "marginal, no images": (("explain", "photo.png", "--sampler", "marginal"), "--images FOLDER"),
-    "unused padding": (
-        ("explain", "photo.png", *QUICK, "--padding", "2"),
-        "padding=2 does nothing with --sampler grey; leave out --padding, or give --sampler",
-    ),
+    "unused padding": (("explain", "photo.png", *QUICK, "--padding", "2"), "leave out --padding"),
     "unknown colour": (("explain", "photo.png", "--color", "red"), "'joint' or 'independent'"),
     "unknown measure": (("explain", "photo.png", *QUICK, "--measure", "x"), "weight_of_evidence"),
     "unknown engine": (("explain", "photo.png", *QUICK, "--engine", "warp"), "dense"),
