@@ -15,7 +15,7 @@ import numpy as np
 
 from pdjax._files import read_npz, write_npz
 
-__all__ = ["Checkpoint", "digest"]
+__all__ = ["Checkpoint", "count_draws", "digest"]
 
 SECONDS_BETWEEN_SAVES = 30.0
 
@@ -38,6 +38,13 @@ def digest(tree: Any) -> str:
         state.update(f"{array.shape}{array.dtype}".encode())
         state.update(np.ascontiguousarray(array).tobytes())
     return state.hexdigest()
+
+
+def count_draws(path: str | os.PathLike[str] | None) -> int:
+    """Count the draws of windows whose results are in a file, 0 where there is no file."""
+    if path is None or not Path(path).exists():
+        return 0
+    return len(np.atleast_1d(read_npz(path, "checkpoint").get("moments_0", ())))
 
 
 class Checkpoint:

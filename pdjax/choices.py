@@ -22,10 +22,10 @@ from pdjax.samplers import (
     PatchMixture,
     PatchStatistics,
 )
+from pdjax.used_options import OF_HIDDEN_SAMPLERS, OF_SAMPLERS, check_used
 from pdjax.windows import per_axis
 
 __all__ = [
-    "SAMPLERS",
     "in_options",
     "make_hidden_sampler",
     "make_sampler",
@@ -35,6 +35,8 @@ __all__ = [
 ]
 
 BATCH = 8
+PADDING = 2
+COLOR = "joint"
 MAX_NUMBERS = 8000
 OPTIONS = {
     "rng_key": "--seed",
@@ -46,22 +48,26 @@ OPTIONS = {
 }
 """Arguments that the command line calls by other names."""
 
-SAMPLERS = ("conditional", "mixture", "marginal", "grey", "mean", "blur")
-
 
 def make_sampler(
     name: str,
     window: tuple[int, ...] | int,
     *,
-    padding: int,
-    color: str,
-    folder: Path | None,
+    padding: int | None,
+    color: str | None,
+    images: Path | None,
     statistics: Path | None,
     image_size: int | tuple[int, ...],
     num_samples: int,
     progress: bool,
 ) -> Sampler:
-    """Return the sampler called ``name``."""
+    """Return the sampler called ``name``; options that are None have not been given."""
+    if name not in OF_SAMPLERS:
+        raise ValueError(f"sampler={name!r} is unknown; choose from {', '.join(OF_SAMPLERS)}")
+    check_used(
+        OF_SAMPLERS, name, padding=padding, color=color, images=images, statistics=statistics
+    )
+    padding, color = _with_defaults(padding, color)
     if name == "conditional":
         fitted = (
             PatchStatistics.natural_images()
@@ -75,17 +81,15 @@ def make_sampler(
         )
         return ConditionalMixture(mixture, window, padding, progress=progress)
     if name == "marginal":
-        if folder is None:
+        if images is None:
             raise ValueError("sampler=marginal needs other images; give --images FOLDER")
-        others = ImageFolder(folder, image_size, limit=num_samples)
+        others = ImageFolder(images, image_size, limit=num_samples)
         return Marginal(np.stack([others[index] for index in range(len(others))]), window)
     if name == "grey":
         return Constant(0.5, window)
     if name == "mean":
         return ImageMean(window)
-    if name == "blur":
-        return Blur(window)
-    raise ValueError(f"sampler={name!r} is unknown; choose from {', '.join(SAMPLERS)}")
+    return Blur(window)
 
 
 def make_hidden_sampler(
@@ -94,20 +98,27 @@ def make_hidden_sampler(
     name: str,
     window: tuple[int, ...] | int,
     *,
-    padding: int,
-    color: str,
-    folder: Path | None,
+    padding: int | None,
+    color: str | None,
+    images: Path | None,
+    statistics: Path | None,
     num_samples: int,
     progress: bool,
 ) -> Sampler:
     """Return the sampler called ``name`` for windows of the activation of layer ``start``."""
-    if name not in ("conditional", "marginal"):
-        raise ValueError(f"sampler={name!r} has no hidden form; choose conditional or marginal")
-    if folder is None:
+    if name not in OF_HIDDEN_SAMPLERS:
+        hidden = " or ".join(OF_HIDDEN_SAMPLERS)
+        raise ValueError(f"sampler={name!r} has no hidden form; choose {hidden}")
+    check_used(
+        OF_HIDDEN_SAMPLERS, name, padding=padding, color=color, images=images,
+        statistics=statistics,
+    )  # fmt: skip
+    padding, color = _with_defaults(padding, color)
+    if images is None:
         raise ValueError("start needs other images to learn activations from; give --images FOLDER")
     check_layers((start,), net.layers)
     limit = num_samples if name == "marginal" else None
-    activations = _activations(net, start, ImageFolder(folder, net.image_size, limit), progress)
+    activations = _activations(net, start, ImageFolder(images, net.image_size, limit), progress)
     if name == "marginal":
         return Marginal(activations, window, bounds=None)
     patch = tuple(k + 2 * padding for k in per_axis(window, activations.ndim - 2, "window"))
@@ -117,14 +128,18 @@ def make_hidden_sampler(
             f"window={window} with padding={padding} has {numbers} numbers in {start!r}, more than "
             f"{MAX_NUMBERS}; choose a smaller window or padding, or --sampler marginal"
         )
-    statistics = PatchStatistics.fit_patches(
+    fitted = PatchStatistics.fit_patches(
         activations, patch, num_patches=10 * numbers, bounds=None, progress=progress
     )
     # Many units are zero most of the time, so their covariance is all but singular.
     return ConditionalGaussian(
-        statistics, window, padding, color, jitter=1e-3,
+        fitted, window, padding, color, jitter=1e-3,
         clip=(float(activations.min()), float(activations.max())), progress=progress,
     )  # fmt: skip
+
+
+def _with_defaults(padding: int | None, color: str | None) -> tuple[int, str]:
+    return PADDING if padding is None else padding, COLOR if color is None else color
 
 
 def _activations(net: Classifier, layer: str, images: ImageFolder, progress: bool) -> np.ndarray:

@@ -14,6 +14,7 @@ import typer
 
 import pdjax
 from pdjax.budget import Budget
+from pdjax.checkpoint import count_draws
 from pdjax.choices import (
     in_options,
     make_hidden_sampler,
@@ -24,7 +25,8 @@ from pdjax.choices import (
 )
 from pdjax.classes import select_classes
 from pdjax.difference import check_samples
-from pdjax.job import count_passes, samples_of_a_draw
+from pdjax.job import samples_of_a_draw
+from pdjax.messages import announce, report
 from pdjax.models import ALIASES, NETWORKS
 from pdjax.models.classifier import check_layers
 from pdjax.options import (
@@ -39,6 +41,7 @@ from pdjax.options import (
     MaxPasses,
     Measure,
     Model,
+    MuteUncertain,
     Padding,
     Progress,
     SamplerName,
@@ -76,7 +79,7 @@ def explain(
     model: Model = "efficientnet_lite0",
     weights: Weights = None,
     window: Window = "10",
-    padding: Padding = 2,
+    padding: Padding = None,
     stride: Stride = 5,
     samples: Samples = None,
     target_error: TargetError = None,
@@ -85,7 +88,7 @@ def explain(
     layers: Layers = None,
     start: Start = None,
     sampler: SamplerName = "conditional",
-    color: Color = "joint",
+    color: Color = None,
     images: Images = None,
     statistics: Statistics = None,
     measure: Measure = "weight_of_evidence",
@@ -96,6 +99,7 @@ def explain(
     batch_size: BatchSize = None,
     checkpoint: CheckpointFile = None,
     show_error: ShowError = False,
+    mute_uncertain: MuteUncertain = False,
     progress: Progress = True,
     output: Annotated[
         Path | None,
@@ -120,19 +124,20 @@ def explain(
     grid = WindowGrid(shape[:-1], sizes, stride)
     if start is None:
         chosen = make_sampler(
-            sampler, sizes, padding=padding, color=color, folder=images, statistics=statistics,
+            sampler, sizes, padding=padding, color=color, images=images, statistics=statistics,
             image_size=net.image_size, num_samples=samples, progress=progress,
         )  # fmt: skip
     else:
         chosen = make_hidden_sampler(
-            net, start, sampler, sizes, padding=padding, color=color, folder=images,
-            num_samples=samples, progress=progress,
+            net, start, sampler, sizes, padding=padding, color=color, images=images,
+            statistics=statistics, num_samples=samples, progress=progress,
         )  # fmt: skip
     Scheme(sampling, samples).check(chosen)
     samples = 1 if chosen.constant else samples
     check_samples(chosen, shape, Scheme(sampling, samples))
     budget.check(grid, Scheme(sampling, samples), chosen)
-    _announce(net, grid, samples, budget)
+    announce(net, grid, samples, budget)
+    kept = count_draws(checkpoint) * samples
     set_up = time.monotonic()
     try:
         explanation = pdjax.explain(
@@ -143,13 +148,14 @@ def explain(
             progress=progress, checkpoint=checkpoint,
         )  # fmt: skip
     except KeyboardInterrupt:
-        kept = f"what is done is kept in {checkpoint}" if checkpoint else "nothing is kept"
+        state = f"what is done is kept in {checkpoint}" if checkpoint else "nothing is kept"
         again = "the same command goes on" if checkpoint else "with --checkpoint FILE it would be"
-        typer.secho(f"pdjax: interrupted; {kept}; {again}", err=True, fg="yellow")
+        typer.secho(f"pdjax: interrupted; {state}; {again}", err=True, fg="yellow")
         raise typer.Exit(130) from None
-    rate = explanation.settings["passes"] / (time.monotonic() - set_up)
-    outputs.write(explanation, show_error=show_error)
-    _report(explanation, outputs, rate, time.monotonic() - started)
+    explaining = time.monotonic() - set_up
+    outputs.write(explanation, show_error=show_error, mute_uncertain=mute_uncertain)
+    in_all = time.monotonic() - started
+    report(explanation, outputs, kept=kept, explaining=explaining, in_all=in_all)
 
 
 @app.command()
@@ -237,13 +243,17 @@ def plot(
         ),
     ] = None,
     show_error: ShowError = False,
+    mute_uncertain: MuteUncertain = False,
 ) -> None:
     """Draw a saved result again, as a picture or as a page to look around in."""
     explanation = pdjax.Explanation.load(result)
     output = output or result.with_suffix(".png")
     Outputs.check(output)
     rows = None if units is None else parse_ints(units, "units")
-    Outputs.draw(explanation, output, layer=layer, units=rows, show_error=show_error)
+    Outputs.draw(
+        explanation, output, layer=layer, units=rows, show_error=show_error,
+        mute_uncertain=mute_uncertain,
+    )  # fmt: skip
     typer.echo(str(output))
 
 
@@ -258,34 +268,6 @@ def main() -> None:
     except MemoryError:
         typer.secho("pdjax: error: out of memory; use a smaller --batch-size", err=True, fg="red")
         sys.exit(2)
-
-
-def _announce(net: pdjax.Classifier, grid: WindowGrid, samples: int, budget: Budget) -> None:
-    until = "in all"
-    if budget.given:
-        goals = (
-            budget.target_error and f"a pixel's error is {budget.target_error:.1%} of the largest",
-            budget.max_passes and f"{budget.max_passes:,} are spent",
-        )
-        until = f"at first, and more until {' or '.join(goal for goal in goals if goal)}"
-    typer.echo(
-        f"{net.name}: {grid.size:,} windows with {samples} sample{'s' if samples > 1 else ''} "
-        f"each, {count_passes(grid, samples):,} forward passes {until}"
-    )
-
-
-def _report(explanation: pdjax.Explanation, outputs: Outputs, rate: float, seconds: float) -> None:
-    for layer in explanation.layers:
-        if len(explanation.names[layer]) <= 10:
-            for title in explanation.titles(layer):
-                typer.echo(f"  {title}")
-        error = explanation.settings["reached_error"][layer]
-        typer.echo(f"  {layer}: a pixel's error is {error:.1%} of the largest relevance")
-    took = (
-        f"{explanation.settings['passes']:,} forward passes, {seconds:.0f} s in all; "
-        f"{rate:.0f} images/s while explaining"
-    )
-    typer.echo(f"{outputs.picture} and {outputs.numbers} ({took})")
 
 
 def _split(text: str | None) -> list[str] | None:

@@ -18,7 +18,7 @@ from pdjax.picture import (
     relevance_html,
     strongest,
 )
-from pdjax.sampling import SCHEMES
+from pdjax.settings import in_words
 
 __all__ = ["Explanation"]
 
@@ -77,22 +77,7 @@ class Explanation:
     @property
     def caption(self) -> str:
         """The settings in words."""
-        s = self.settings
-        window = " by ".join(map(str, s["window"]))
-        stride = " by ".join(map(str, dict.fromkeys(s["stride"])))
-        where = f" of {s['start']}" if s.get("start") else ""
-        least, most = s["num_samples"], s.get("most_samples", s["num_samples"])
-        samples = str(least) if least == most else f"{least} to {most}"
-        samples += f" sample{'s' if most > 1 else ''} a window"
-        # Files that were written before there was a choice have independent samples.
-        scheme = s.get("sampling", SCHEMES[0])
-        samples += "" if scheme == SCHEMES[0] else f" ({scheme})"
-        correction = s["num_training_images"]
-        return (
-            f"{s['model']}; {s['sampler']}; windows of {window} pixels{where} at stride {stride}, "
-            f"{samples}, {s['passes']:,} forward passes"
-            + ("" if correction is None else f"; Laplace's correction with N = {correction:,}")
-        )
+        return in_words(self.settings)
 
     def titles(self, layer: str) -> list[str]:
         """One line per unit of a layer: its name, and what the network gives for it."""
@@ -109,6 +94,7 @@ class Explanation:
         units: Sequence[int] | None = None,
         *,
         show_error: bool = False,
+        mute_uncertain: bool = False,
     ) -> Any:
         """Draw relevance over the photo.
 
@@ -124,6 +110,9 @@ class Explanation:
             strongest feature maps.
         show_error : bool
             Whether to show the standard error as well; for classes only.
+        mute_uncertain : bool
+            Whether pixels whose relevance is less than two standard errors from zero are grey, or
+            uncoloured over the photo.
 
         Returns
         -------
@@ -140,6 +129,8 @@ class Explanation:
                 count=len(rows),
                 names=[names[row] for row in rows],
                 caption=self.caption,
+                standard_error=self._on_image(self.standard_error[layer][rows]),
+                mute_uncertain=mute_uncertain,
             )
         rows = self._rows(layer, units, MAX_ROWS)
         return relevance_figure(
@@ -150,10 +141,15 @@ class Explanation:
             caption=self.caption,
             standard_error=self._on_image(self.standard_error[layer][rows]),
             show_error=show_error,
+            mute_uncertain=mute_uncertain,
         )
 
     def compare(
-        self, layers: Sequence[str] | None = None, units: Sequence[int] | None = None
+        self,
+        layers: Sequence[str] | None = None,
+        units: Sequence[int] | None = None,
+        *,
+        mute_uncertain: bool = False,
     ) -> Any:
         """Draw the relevance of the same classes in several layers side by side.
 
@@ -166,6 +162,8 @@ class Explanation:
             Layers that have one row per class; by default all of these that were explained.
         units : sequence of int, optional
             Rows to draw; by default the first ten.
+        mute_uncertain : bool
+            As in `plot`.
 
         Returns
         -------
@@ -195,6 +193,8 @@ class Explanation:
             columns=chosen,
             units=[self.measures[layer] for layer in chosen],
             caption=self.caption,
+            standard_errors=[self._on_image(self.standard_error[each][rows]) for each in chosen],
+            mute_uncertain=mute_uncertain,
         )
 
     def to_html(
@@ -202,6 +202,8 @@ class Explanation:
         path: str | os.PathLike[str],
         layer: str | None = None,
         units: Sequence[int] | None = None,
+        *,
+        mute_uncertain: bool = False,
     ) -> None:
         """Write a page to look around in: one file that needs nothing else.
 
@@ -211,6 +213,8 @@ class Explanation:
             The file to write.
         layer, units
             As in `plot`.
+        mute_uncertain : bool
+            As in `plot`, when the page is opened; a box in the page switches it.
         """
         layer = self._layer(layer)
         hidden = layer in self.layer_relevance
@@ -223,6 +227,7 @@ class Explanation:
             unit=self.measures[layer],
             caption=self.caption,
             rows="units" if hidden else "classes",
+            mute_uncertain=mute_uncertain,
         )
         with atomic_path(path) as temporary:
             temporary.write_text(page, encoding="utf-8")

@@ -19,6 +19,7 @@ __all__ = [
     "MaxPasses",
     "Measure",
     "Model",
+    "MuteUncertain",
     "Padding",
     "Progress",
     "SamplerName",
@@ -39,7 +40,10 @@ Weights = Annotated[
     Path | None, typer.Option(help="The file of its weights. Default: the published one.")
 ]
 Window = Annotated[str, typer.Option(help="Pixels of the window: 10, or 12,8 (height, width).")]
-Padding = Annotated[int, typer.Option(help="Pixels of the ring that windows are sampled from.")]
+Padding = Annotated[
+    int | None,
+    typer.Option(help="Pixels of the ring that windows are sampled from. Default: 2."),
+]
 Stride = Annotated[int, typer.Option(help="Pixels between neighbouring windows.")]
 Samples = Annotated[
     int | None,
@@ -76,7 +80,9 @@ SamplerName = Annotated[
     str,
     typer.Option(help="conditional, mixture, marginal, grey, mean or blur: what hides a window."),
 ]
-Color = Annotated[str, typer.Option(help="joint or independent colour channels.")]
+Color = Annotated[
+    str | None, typer.Option(help="joint or independent colour channels. Default: joint.")
+]
 Images = Annotated[
     Path | None,
     typer.Option(help="A folder of other images, for the marginal sampler and --start."),
@@ -106,3 +112,6 @@ CheckpointFile = Annotated[
 ]
 Progress = Annotated[bool, typer.Option(help="Show the progress bar.")]
 ShowError = Annotated[bool, typer.Option(help="Show the standard error beside the relevance.")]
+MuteUncertain = Annotated[
+    bool, typer.Option(help="Grey out relevance less than two standard errors from zero.")
+]

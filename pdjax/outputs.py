@@ -56,10 +56,10 @@ class Outputs(NamedTuple):
                 f"output: {str(folder)!r} is not writable; choose another folder"
             ) from None
 
-    def write(self, explanation: Explanation, *, show_error: bool) -> None:
+    def write(self, explanation: Explanation, *, show_error: bool, mute_uncertain: bool) -> None:
         """Write the numbers, then the picture or page."""
         explanation.save(self.numbers)
-        self.draw(explanation, self.picture, show_error=show_error)
+        self.draw(explanation, self.picture, show_error=show_error, mute_uncertain=mute_uncertain)
 
     @staticmethod
     def draw(
@@ -69,9 +69,13 @@ class Outputs(NamedTuple):
         layer: str | None = None,
         units: Sequence[int] | None = None,
         show_error: bool = False,
+        mute_uncertain: bool = False,
     ) -> None:
         """Write a picture, or a page where the suffix is ``.html``."""
         if path.suffix.lower() == PAGE:
-            explanation.to_html(path, layer, units)
+            explanation.to_html(path, layer, units, mute_uncertain=mute_uncertain)
         else:
-            save_figure(explanation.plot(layer, units, show_error=show_error), path)
+            figure = explanation.plot(
+                layer, units, show_error=show_error, mute_uncertain=mute_uncertain
+            )
+            save_figure(figure, path)

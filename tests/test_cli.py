@@ -65,9 +65,11 @@ def test_explain_writes_a_picture_and_the_numbers(run, photo):
 def test_plot_draws_a_saved_result_again(run, photo):
     run("explain", photo, *QUICK, "--output", "result.png")
     assert run("plot", "result.npz", "--output", "again.png", "--units", "0")[0] == 0
-    assert run("plot", "result.npz", "--output", "page.html")[0] == 0
+    assert run("plot", "result.npz", "--output", "page.html", "--mute-uncertain")[0] == 0
     assert Image.open("again.png").size[1] < Image.open("result.png").size[1]
-    assert "<html" in Path("page.html").read_text(encoding="utf-8")
+    assert 'type="checkbox" checked>' in Path("page.html").read_text(encoding="utf-8")
+    assert run("plot", "result.npz", "--output", "muted.png", "--mute-uncertain")[0] == 0
+    assert Image.open("muted.png").size[1] > Image.open("result.png").size[1]
 
 
 def test_hidden_layers_and_named_classes(run, photo):
@@ -122,7 +124,7 @@ def test_fit_a_mixture_then_use_it(run, photo, monkeypatch):
     assert status == 0
     assert "1 images, patches of up to (6, 6) pixels" in out
     settings = {
-        "color": "joint", "folder": None, "image_size": 224, "num_samples": 2, "progress": False,
+        "color": None, "images": None, "image_size": 224, "num_samples": 2, "progress": False,
     }  # fmt: skip
     make = functools.partial(make_sampler, "mixture", (2, 3), padding=1, **settings)
     assert make(statistics=Path("mine.npz")).patch == (4, 5)
@@ -169,8 +171,10 @@ def test_the_time_is_all_that_was_waited_for(run, photo, monkeypatch):
 
 
 def test_errors_speak_of_what_was_typed(run, photo):
-    assert run("explain", photo, *QUICK, "--checkpoint", "run.npz")[0] == 0
-    status, _, err = run("explain", photo, *QUICK, "--checkpoint", "run.npz", "--seed", "1")
+    command = ("explain", photo, *QUICK, "--checkpoint", "run.npz")
+    assert "kept" not in run(*command)[1]
+    assert "17 forward passes, 16 of them kept from before, " in run(*command)[1]
+    status, _, err = run(*command, "--seed", "1")
     assert status == 2
     assert "belongs to another run, differing in --seed; give another" in err
 
@@ -195,10 +199,11 @@ def test_start_from_a_hidden_layer(run, photo):
         Image.open(photo).rotate(angle).save(folder / f"{number}.png")
     common = (
         "explain", photo, "--start", "blocks_10/output", "--window", "2", "--stride", "2",
-        "--padding", "0", "--samples", "2", "--images", folder, "--no-progress",
+        "--samples", "2", "--images", folder, "--no-progress",
     )  # fmt: skip
-    for sampler in ("marginal", "conditional"):
-        status, out, _ = run(*common, "--sampler", sampler, "--output", f"{sampler}.png")
+    for sampler, options in (("marginal", ()), ("conditional", ("--padding", "0"))):
+        chosen = ("--sampler", sampler, *options)
+        status, out, _ = run(*common, *chosen, "--output", f"{sampler}.png")
         assert status == 0
         assert "49 windows with 2 samples each" in out
         explanation = pdjax.Explanation.load(f"{sampler}.npz")
@@ -248,6 +253,7 @@ BAD = {
         "conditional, mixture, marginal",
     ),
     "marginal, no images": (("explain", "photo.png", "--sampler", "marginal"), "--images FOLDER"),
+    "unused padding": (("explain", "photo.png", *QUICK, "--padding", "2"), "leave out --padding"),
     "unknown colour": (("explain", "photo.png", "--color", "red"), "'joint' or 'independent'"),
     "unknown measure": (("explain", "photo.png", *QUICK, "--measure", "x"), "weight_of_evidence"),
     "unknown engine": (("explain", "photo.png", *QUICK, "--engine", "warp"), "dense"),

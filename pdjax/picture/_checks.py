@@ -50,11 +50,23 @@ def checked_maps(
     return np.ascontiguousarray(array, dtype=np.float32)
 
 
-def checked_errors(errors: ArrayLike, relevance: np.ndarray) -> Float[np.ndarray, "rows h w"]:
-    """Return standard errors as float32, or raise ValueError: none is negative."""
-    array = checked_maps(errors, "standard_error", shape=relevance.shape, like="relevance")
+def checked_errors(
+    errors: ArrayLike | None,
+    relevance: np.ndarray,
+    argument: str = "standard_error",
+    **uses: bool,
+) -> Float[np.ndarray, "rows h w"] | None:
+    """Return standard errors as float32, or raise ValueError: none is negative.
+
+    They may be None, unless one of the ``uses`` (options by name) that they have is asked for.
+    """
+    if errors is None:
+        for use in (use for use, wanted in uses.items() if wanted):
+            raise ValueError(f"{argument}: is None though {use} is True; give the errors")
+        return None
+    array = checked_maps(errors, argument, shape=relevance.shape, like="relevance")
     if array.min() < 0:
-        raise ValueError(f"standard_error: has the value {array.min():g}; give none below 0")
+        raise ValueError(f"{argument}: has the value {array.min():g}; give none below 0")
     return array
 
 

@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from matplotlib.axes import Axes
 from matplotlib.colors import Colormap
 
+from pdjax.picture._muted import show_muted
 from pdjax.picture._page import (
     ERROR_COLORMAP,
     FAINT,
@@ -37,26 +38,32 @@ HEADING_MARGIN = 0.21
 
 
 class MapColumn(NamedTuple):
-    """Maps below one another, each with a colour bar of its own range, ``height`` inches high."""
+    """Maps below one another, each with a colour bar of its own range, ``height`` inches high.
+
+    Pixels that are ``muted`` are grey.
+    """
 
     maps: Float[np.ndarray, "rows h w"]
     ranges: tuple[tuple[float, float], ...]
     colormap: Colormap
     label: str
     height: float
+    muted: Bool[np.ndarray, "rows h w"]
 
     @classmethod
-    def of_relevance(cls, maps: np.ndarray, label: str, height: float) -> MapColumn:
+    def of_relevance(
+        cls, maps: np.ndarray, label: str, height: float, muted: np.ndarray
+    ) -> MapColumn:
         """Return a column whose ranges are symmetric about 0."""
         scales = [symmetric_scale(each) for each in maps]
         ranges = tuple((-scale, scale) for scale in scales)
-        return cls(maps, ranges, RELEVANCE_COLORMAP, label, height)
+        return cls(maps, ranges, RELEVANCE_COLORMAP, label, height, muted)
 
     @classmethod
     def of_errors(cls, maps: np.ndarray, label: str, height: float) -> MapColumn:
         """Return a column whose ranges go from 0 to the largest value."""
         ranges = tuple((0.0, float(each.max()) or 1.0) for each in maps)
-        return cls(maps, ranges, ERROR_COLORMAP, label, height)
+        return cls(maps, ranges, ERROR_COLORMAP, label, height, np.zeros(maps.shape, bool))
 
     @property
     def bar_width(self) -> float:
@@ -73,6 +80,7 @@ class MapColumn(NamedTuple):
         extended = bool(np.abs(self.maps[row]).max() > highest)
         ticks = bar_ticks(lowest, highest, self.height)
         add_bar(figure, axes, drawn, ticks, self.label, extended=extended)
+        show_muted(axes, self.muted[row])
 
 
 def row_panels(

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
-from pdjax.picture._checks import checked_image, checked_maps, checked_names
+from pdjax.picture._checks import checked_errors, checked_image, checked_maps, checked_names
+from pdjax.picture._muted import muted_pixels, with_note
 from pdjax.picture._page import panel_size, show
 from pdjax.picture._rows import MapColumn, row_panels
 
@@ -22,6 +23,8 @@ def comparison_figure(
     columns: Sequence[str],
     units: Sequence[str],
     caption: str,
+    standard_errors: Sequence[ArrayLike] | None = None,
+    mute_uncertain: bool = False,
 ) -> Figure:
     """Draw the relevance of one image for the same classes in several layers, side by side.
 
@@ -45,6 +48,11 @@ def comparison_figure(
         ``"weight of evidence (bits)"``.
     caption : str
         The settings in words, printed small under the rows; may be empty.
+    standard_errors : sequence of array of float, (rows, h, w), optional
+        Standard errors of each layer, in its unit, at least 0.
+    mute_uncertain : bool
+        Whether pixels whose relevance is less than two standard errors from zero are grey; a line
+        under the rows then says so.
 
     Returns
     -------
@@ -54,7 +62,8 @@ def comparison_figure(
     Raises
     ------
     ValueError
-        If an array is not finite or the shapes do not belong together.
+        If an array is not finite, the shapes do not belong together, or errors are to be used that
+        are not given.
     """
     photo = checked_image(image)
     if len(relevances) == 0:
@@ -69,15 +78,25 @@ def comparison_figure(
     names = checked_names(titles, "titles", counts[0], of="rows")
     headings = checked_names(columns, "columns", len(layers), of="layers")
     labels = checked_names(units, "units", len(layers), of="layers")
+    given = [None] * len(layers) if standard_errors is None else standard_errors
+    if len(given) != len(layers):
+        raise ValueError(
+            f"standard_errors: are of {len(given)} layers, and relevances of {len(layers)}; "
+            "give an array (rows, h, w) for each layer"
+        )
+    errors = [
+        checked_errors(each, maps, f"standard_errors[{index}]", mute_uncertain=mute_uncertain)
+        for index, (each, maps) in enumerate(zip(given, layers, strict=True))
+    ]
     size = panel_size(*photo.shape[:2], side=2.9)
     drawings = [
-        MapColumn.of_relevance(maps, label, size[1])
-        for maps, label in zip(layers, labels, strict=True)
+        MapColumn.of_relevance(maps, label, size[1], muted_pixels(maps, each, mute_uncertain))
+        for maps, label, each in zip(layers, labels, errors, strict=True)
     ]
     figure, panels = row_panels(
         names,
         ("image", *headings),
-        caption,
+        with_note(caption, mute_uncertain, "Grey"),
         size=size,
         bar_widths=[0.0, *(drawing.bar_width for drawing in drawings)],
     )

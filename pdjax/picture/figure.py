@@ -7,11 +7,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import matplotlib as mpl
+import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
 from pdjax._files import atomic_path
 from pdjax.picture._checks import checked_errors, checked_image, checked_maps, checked_names
+from pdjax.picture._muted import muted_pixels, with_note
 from pdjax.picture._page import panel_size, show
 from pdjax.picture._rows import MapColumn, row_panels
 from pdjax.picture.overlay import overlay
@@ -28,6 +30,7 @@ def relevance_figure(
     caption: str,
     standard_error: ArrayLike | None = None,
     show_error: bool = False,
+    mute_uncertain: bool = False,
 ) -> Figure:
     """Draw the relevance of one image for one or several classes.
 
@@ -51,6 +54,9 @@ def relevance_figure(
         Standard errors in the same unit, at least 0.
     show_error : bool
         Whether a fourth column shows them.
+    mute_uncertain : bool
+        Whether pixels whose relevance is less than two standard errors from zero are grey in the
+        map and uncoloured over the photo; a line under the rows then says so.
 
     Returns
     -------
@@ -60,27 +66,31 @@ def relevance_figure(
     Raises
     ------
     ValueError
-        If an array is not finite or the shapes do not belong together.
+        If an array is not finite, the shapes do not belong together, or errors are to be used that
+        are not given.
     """
     photo = checked_image(image)
     maps = checked_maps(relevance, "relevance", shape=photo.shape[:2])
     names = checked_names(titles, "titles", len(maps))
-    errors = None if standard_error is None else checked_errors(standard_error, maps)
-    if show_error and errors is None:
-        raise ValueError("standard_error: is None though show_error is True; give the errors")
+    errors = checked_errors(
+        standard_error, maps, show_error=show_error, mute_uncertain=mute_uncertain
+    )
+    muted = muted_pixels(maps, errors, mute_uncertain)
     size = panel_size(*photo.shape[:2], side=2.9)
-    column = MapColumn.of_relevance(maps, unit, size[1])
+    column = MapColumn.of_relevance(maps, unit, size[1], muted)
     headings, bar_widths = ["image", "relevance", "overlay"], [0.0, column.bar_width, 0.0]
     error_column = None
     if show_error and errors is not None:
         error_column = MapColumn.of_errors(errors, f"standard error, {unit}", size[1])
         headings.append("standard error")
         bar_widths.append(error_column.bar_width)
+    caption = with_note(caption, mute_uncertain, "Grey in the map, uncoloured in the overlay")
     figure, panels = row_panels(names, headings, caption, size=size, bar_widths=bar_widths)
     for row, axes in enumerate(panels):
         show(axes[0], photo)
         column.draw(figure, axes[1], row)
-        show(axes[2], overlay(photo, maps[row], column.ranges[row][1]))
+        certain = np.where(muted[row], 0, maps[row])
+        show(axes[2], overlay(photo, certain, column.ranges[row][1]))
         if error_column is not None:
             error_column.draw(figure, axes[3], row)
     return figure

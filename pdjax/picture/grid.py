@@ -10,7 +10,8 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
-from pdjax.picture._checks import checked_image, checked_maps, checked_names
+from pdjax.picture._checks import checked_errors, checked_image, checked_maps, checked_names
+from pdjax.picture._muted import muted_pixels, show_muted, with_note
 from pdjax.picture._page import (
     FAINT,
     INK,
@@ -39,6 +40,8 @@ def feature_map_grid(
     names: Sequence[str] | None = None,
     columns: int = 4,
     caption: str = "",
+    standard_error: ArrayLike | None = None,
+    mute_uncertain: bool = False,
 ) -> Figure:
     """Draw the feature maps whose relevance is largest, each on a scale of its own.
 
@@ -61,6 +64,11 @@ def feature_map_grid(
         How many maps to put side by side.
     caption : str
         The settings in words, printed small under the maps; may be empty.
+    standard_error : array of float, (units, h, w), optional
+        Standard errors in the same unit, at least 0.
+    mute_uncertain : bool
+        Whether pixels whose relevance is less than two standard errors from zero are grey, or
+        uncoloured over the photo; a line under the maps then says so.
 
     Returns
     -------
@@ -70,10 +78,13 @@ def feature_map_grid(
     Raises
     ------
     ValueError
-        If an array is not finite, shapes do not belong together or a number is below 1.
+        If an array is not finite, shapes do not belong together, a number is below 1, or errors
+        are to be used that are not given.
     """
     photo = None if image is None else checked_image(image)
     maps = checked_maps(relevance, "relevance", shape=None if photo is None else photo.shape[:2])
+    errors = checked_errors(standard_error, maps, mute_uncertain=mute_uncertain)
+    muted = muted_pixels(maps, errors, mute_uncertain)
     if names is None:
         names = [f"unit {index}" for index in range(len(maps))]
     names = checked_names(names, "names", len(maps))
@@ -92,6 +103,7 @@ def feature_map_grid(
     }
     title_lines = max(heading.count("\n") + 1 for heading in headings.values())
     paper_width = max(columns * (width + GAP) + GAP, 3.0)
+    caption = with_note(caption, mute_uncertain, "Grey" if photo is None else "Uncoloured")
     words, caption_height = caption_lines(caption, 0.97 * (paper_width - 2 * GAP))
     foot = caption_height + 2 * GAP if words else 0.0
     paper_height = rows * (height + GAP + title_lines * TITLE_SIZE * 1.4 / 72) + 0.75 + foot
@@ -105,8 +117,10 @@ def feature_map_grid(
         scale = strengths[index] or 1.0
         if photo is None:
             show(axes, maps[index], cmap=RELEVANCE_COLORMAP, vmin=-scale, vmax=scale)
+            show_muted(axes, muted[index])
         else:
-            show(axes, overlay(photo, maps[index], scale))
+            certain = np.where(muted[index], 0, maps[index])
+            show(axes, overlay(photo, certain, scale))
         axes.set_title(
             headings[index],
             fontsize=TITLE_SIZE,

@@ -65,6 +65,7 @@ def relevance_html(
     unit: str,
     caption: str,
     rows: str = "classes",
+    mute_uncertain: bool = False,
 ) -> str:
     """Return a self-contained HTML page that shows the relevance of one image.
 
@@ -87,6 +88,9 @@ def relevance_html(
         What the maps are of. The colours of classes are put into words as evidence for and
         against, those of feature maps and units as what raises and lowers the activation; the
         latter are put in order, strongest first (see `strongest`).
+    mute_uncertain : bool
+        Whether, when the page is opened, pixels whose relevance is less than two standard errors
+        from zero have no colour; a box in the page switches that.
 
     Returns
     -------
@@ -98,14 +102,15 @@ def relevance_html(
     Raises
     ------
     ValueError
-        If an array is not finite, the shapes do not belong together or ``rows`` is another word.
+        If an array is not finite, the shapes do not belong together, ``rows`` is another word, or
+        errors are to be used that are not given.
     """
     if rows not in WORDS:
         raise ValueError(f"rows: is {rows!r}; use one of {', '.join(map(repr, WORDS))}")
     photo = checked_image(image)
     maps = checked_maps(relevance, "relevance", shape=photo.shape[:2])
     names = checked_names(titles, "titles", len(maps))
-    errors = None if standard_error is None else checked_errors(standard_error, maps)
+    errors = checked_errors(standard_error, maps, mute_uncertain=mute_uncertain)
     if rows == "units":
         order = strongest(maps)
         maps, names = maps[order], tuple(names[index] for index in order)
@@ -135,6 +140,7 @@ def relevance_html(
         "unit": html.escape(unit),
         "caption": html.escape(caption),
         "opacity": str(round(100 * OPACITY)),
+        "certain": "checked" if mute_uncertain else "",
         "gradient": ", ".join(COLOR_STOPS),
         **WORDS[rows],
     }
