@@ -38,24 +38,24 @@ class Budget:
     ----------
     target_error : float or None
         Standard error of a pixel, root mean square over pixels and units, as a share of the
-        layer's largest absolute relevance; above 0.
+        layer's largest absolute relevance; between 0 and 1.
     max_passes : int or None
         Forward passes of the whole run.
 
     Raises
     ------
     ValueError
-        If the target is not above 0, or the passes are not an int; see also `check`.
+        If the target is not between 0 and 1, or the passes are not an int; see also `check`.
     """
 
     target_error: float | int | None = None
     max_passes: int | None = None
 
     def __post_init__(self) -> None:
-        if self.target_error is not None and not 0 < self.target_error < np.inf:
+        if self.target_error is not None and not 0 < self.target_error < 1:
             raise ValueError(
-                f"target_error={self.target_error!r} must be above 0, as a share of the largest "
-                "relevance; 0.02 is a good choice"
+                f"target_error={self.target_error!r} must be above 0 and below 1, a share of the "
+                "largest relevance; 2 percent, 0.02, is a good choice"
             )
         if self.max_passes is not None and not isinstance(self.max_passes, int | np.integer):
             raise ValueError(f"max_passes={self.max_passes!r} must be an int")
@@ -65,10 +65,8 @@ class Budget:
         """Whether there is a budget at all; otherwise every window is drawn once."""
         return self.target_error is not None or self.max_passes is not None
 
-    def check(self, grid: WindowGrid, scheme: Scheme, sampler: object) -> None:
-        """Raise ValueError where the first round is too much, or another one would say nothing."""
-        if not self.given:
-            return
+    def check_passes(self, grid: WindowGrid, scheme: Scheme) -> None:
+        """Raise ValueError where the first round is too much."""
         least = 1 + grid.size * scheme.num_samples
         if self.max_passes is not None and self.max_passes < least:
             raise ValueError(
@@ -76,7 +74,11 @@ class Budget:
                 f"of each of the {grid.size:,} windows, {least:,} forward passes; use a larger "
                 "stride, fewer samples or more passes"
             )
-        if not getattr(sampler, "random", True):
+
+    def check(self, grid: WindowGrid, scheme: Scheme, sampler: object) -> None:
+        """Raise ValueError where the first round is too much, or another one would say nothing."""
+        self.check_passes(grid, scheme)
+        if self.given and not getattr(sampler, "random", True):
             raise ValueError(
                 f"target_error and max_passes need a sampler that can be drawn from again, which "
                 f"{type(sampler).__name__} cannot; set num_samples instead"

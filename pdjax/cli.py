@@ -24,8 +24,10 @@ from pdjax.choices import (
     parse_window,
 )
 from pdjax.classes import select_classes
-from pdjax.difference import check_samples
+from pdjax.difference import check_choice, check_samples
+from pdjax.evaluation import ENGINES
 from pdjax.job import samples_of_a_draw
+from pdjax.local.grouping import check_batch_size
 from pdjax.messages import announce, report
 from pdjax.models import ALIASES, NETWORKS
 from pdjax.models.classifier import check_layers
@@ -57,8 +59,10 @@ from pdjax.options import (
     Window,
 )
 from pdjax.outputs import Outputs
+from pdjax.relevance import MEASURES
 from pdjax.sampling import Scheme
 from pdjax.task import check_spatial
+from pdjax.used_options import OF_DRAWS, check_used
 from pdjax.weights_cli import app as weights_app
 from pdjax.windows import WindowGrid
 
@@ -108,10 +112,15 @@ def explain(
 ) -> None:
     """Explain a photograph: writes a picture and an .npz with the numbers."""
     started = time.monotonic()
-    outputs = Outputs.of(output or Path(f"{image.stem}-explained.png"))
+    outputs = Outputs.of(output or Path(f"{image.stem}-explained.png"), checkpoint)
+    check_choice("engine", engine, ENGINES)
+    check_choice("measure", measure, MEASURES)
+    check_batch_size(batch_size)
+    check_used(OF_DRAWS, sampler, samples=samples, target_error=target_error, max_passes=max_passes)
     budget = Budget(target_error, max_passes)
     if samples is None:
         samples = samples_of_a_draw(sampling, budget) if budget.given else 4
+    scheme = Scheme(sampling, samples)
     net = pdjax.load_model(model, weights, progress=progress)
     pixels = pdjax.load_image(image, size=net.image_size)
     sizes, wanted, named = parse_window(window), parse_classes(classes), _split(layers)
@@ -122,6 +131,7 @@ def explain(
         shape = net.activation_shape(start)
         check_spatial(start, shape)
     grid = WindowGrid(shape[:-1], sizes, stride)
+    budget.check_passes(grid, scheme)
     if start is None:
         chosen = make_sampler(
             sampler, sizes, padding=padding, color=color, images=images, statistics=statistics,
@@ -132,10 +142,10 @@ def explain(
             net, start, sampler, sizes, padding=padding, color=color, images=images,
             statistics=statistics, num_samples=samples, progress=progress,
         )  # fmt: skip
-    Scheme(sampling, samples).check(chosen)
+    scheme.check(chosen)
     samples = 1 if chosen.constant else samples
     check_samples(chosen, shape, Scheme(sampling, samples))
-    budget.check(grid, Scheme(sampling, samples), chosen)
+    budget.check(grid, scheme, chosen)
     announce(net, grid, samples, budget)
     kept = count_draws(checkpoint) * samples
     set_up = time.monotonic()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -18,7 +19,7 @@ from pdjax.relevance import MEASURES
 from pdjax.sampling import SCHEMES, Scheme
 from pdjax.windows import WindowGrid
 
-__all__ = ["check_choice", "check_samples", "prediction_difference"]
+__all__ = ["check_choice", "check_drawing", "check_samples", "prediction_difference"]
 
 
 def prediction_difference(
@@ -141,6 +142,17 @@ def prediction_difference(
     grid = WindowGrid(image.shape[:-1], sampler.window, stride)
     replicates = jnp.full(grid.size, scheme.replicates)
     return relevance_maps(observe(inputs, image[None]), moments, replicates, grid=grid, rule=rule)
+
+
+def check_drawing(sampler: Any, rng_key: Any) -> None:
+    """Raise TypeError where one of the two is something else."""
+    if not isinstance(sampler, Sampler):
+        raise TypeError(
+            f"sampler={sampler!r} is no sampler; give one such as pdjax.ConditionalGaussian("
+            "pdjax.PatchStatistics.natural_images(), window=10)"
+        )
+    if not isinstance(rng_key, jax.Array):
+        raise TypeError(f"rng_key={rng_key!r} is no random key; give one such as jax.random.key(0)")
 
 
 def check_samples(sampler: Sampler, image_shape: tuple[int, ...], scheme: Scheme) -> None:

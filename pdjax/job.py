@@ -17,7 +17,7 @@ from pdjax._typing import Array, Key, Sampler
 from pdjax.bias import Jackknife
 from pdjax.budget import Budget, reached_error
 from pdjax.checkpoint import Checkpoint, digest
-from pdjax.difference import check_choice, check_samples
+from pdjax.difference import check_choice, check_drawing, check_samples
 from pdjax.engines import Engine, callable_engine, jax_engine
 from pdjax.evaluation import ENGINES
 from pdjax.explanation import Explanation
@@ -146,6 +146,7 @@ def make_job(
     the windows of those before.
     """
     image = jnp.asarray(check_image(np.asarray(image)), jax.dtypes.canonicalize_dtype(np.float64))
+    check_drawing(sampler, rng_key)
     check_choice("engine", engine, (*ENGINES, "callable"))
     check_choice("measure", measure, MEASURES)
     check_batch_size(batch_size)

@@ -50,7 +50,9 @@ def report(
             for title in explanation.titles(layer):
                 typer.echo(f"  {title}")
         error = explanation.settings["reached_error"][layer]
-        typer.echo(f"  {layer}: a pixel's error is {error:.1%} of the largest relevance")
+        # Of a single content there is no Monte-Carlo error, which says nothing of how good it is.
+        if explanation.settings["most_samples"] > 1:
+            typer.echo(f"  {layer}: a pixel's error is {error:.1%} of the largest relevance")
     passes = explanation.settings["passes"]
     took = f"{passes:,} forward passes, "
     if kept:

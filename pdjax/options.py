@@ -48,8 +48,8 @@ Stride = Annotated[int, typer.Option(help="Pixels between neighbouring windows."
 Samples = Annotated[
     int | None,
     typer.Option(
-        help="Samples per window. Default: 4; with a budget, of each draw: 2, or 4 with sobol "
-        "or antithetic."
+        help="Samples per window; with sobol and antithetic an even number, at least 4. Default: "
+        "4; with a budget, of each draw: 2, or 4 with sobol or antithetic."
     ),
 ]
 TargetError = Annotated[

@@ -31,7 +31,7 @@ class Outputs(NamedTuple):
     numbers: Path
 
     @classmethod
-    def of(cls, picture: Path) -> Outputs:
+    def of(cls, picture: Path, checkpoint: Path | None = None) -> Outputs:
         """Name the files after the picture, or raise if they could not be written."""
         cls.check(picture)
         if picture.suffix.lower() not in (*PICTURES, PAGE):
@@ -39,7 +39,13 @@ class Outputs(NamedTuple):
                 f"output: {str(picture)!r} must end in {', '.join((*PICTURES, PAGE))}; the numbers "
                 "go beside it"
             )
-        return cls(picture, picture.with_suffix(".npz"))
+        outputs = cls(picture, picture.with_suffix(".npz"))
+        if checkpoint is not None and checkpoint.resolve() in [path.resolve() for path in outputs]:
+            raise ValueError(
+                f"checkpoint={str(checkpoint)!r} is where the result will be written; give another "
+                "name, such as --checkpoint state.npz"
+            )
+        return outputs
 
     @staticmethod
     def check(path: Path) -> None:

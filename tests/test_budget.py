@@ -113,6 +113,7 @@ def test_nothing_random_needs_one_round() -> None:
     [
         ({"target_error": 0}, "target_error=0 must be above 0"),
         ({"target_error": float("nan")}, "target_error=nan must be above 0"),
+        ({"target_error": 5}, "target_error=5 must be above 0 and below 1, .* 2 percent, 0.02,"),
         ({"max_passes": 338}, "max_passes=338 does not suffice for 2 samples of each of the 169"),
         (
             {"target_error": 0.1, "sampler": Marginal(np.stack([IMAGE] * 3), 4)},

@@ -8,7 +8,7 @@ import pytest
 
 import pdjax
 from pdjax.choices import make_hidden_sampler, make_sampler
-from pdjax.used_options import OF_SAMPLERS
+from pdjax.used_options import OF_DRAWS, OF_SAMPLERS, check_used
 
 NOTHING = {"padding": None, "color": None, "images": None, "statistics": None}
 COMMON = {"num_samples": 2, "progress": False}
@@ -67,6 +67,20 @@ def test_an_option_that_would_do_nothing_is_refused(make, name, given, start, en
     message = f"^{start} does nothing with {where}; leave out --{option}{end}"
     with pytest.raises(ValueError, match=message):
         make(name, **given)
+
+
+@pytest.mark.parametrize(
+    ("name", "given", "message"),
+    [
+        ("grey", {"samples": 4}, "samples=4 .* leave out --samples, or give .* or marginal$"),
+        ("blur", {"max_passes": 9}, "max_passes=9 does nothing .* leave out --max-passes, or give"),
+        ("marginal", {"target_error": 0.1}, "target_error=0.1 .* or give --sampler cond.* mixture"),
+    ],
+)
+def test_a_sampler_is_not_drawn_from_more_often_than_it_can_be(name, given, message):
+    assert OF_DRAWS.keys() == OF_SAMPLERS.keys()
+    with pytest.raises(ValueError, match=message):
+        check_used(OF_DRAWS, name, **given)
 
 
 @pytest.mark.parametrize(

@@ -214,6 +214,12 @@ BAD = [
     ({"classes": ["crane"]}, ValueError, r"'crane' stands for several .*1 \(crane, bird\); 2 "),
     ({"classes": [5]}, ValueError, r"there is no class 5; choose indices from 0 to 4"),
     ({"classes": [-1]}, ValueError, r"there is no class -1"),
+    ({"sampler": "grey"}, TypeError, r"sampler='grey' is no sampler; give one such as pdjax.Cond"),
+    (
+        {"rng_key": 0},
+        TypeError,
+        r"rng_key=0 is no random key; .* jax.random.key\(0\)",
+    ),
     ({"classes": [1.5]}, TypeError, r"1.5 is neither an index nor a name"),
     ({"classes": 0}, ValueError, r"classes=0 must be between 1 and 5"),
     ({"classes": 6}, ValueError, r"classes=6 must be between 1 and 5"),

@@ -88,6 +88,11 @@ class ConditionalMixture:
         jitter: float = 1e-9,
         progress: bool = False,
     ) -> None:
+        if not isinstance(mixture, PatchMixture):
+            raise TypeError(
+                f"mixture: is of type {type(mixture).__name__}; give a PatchMixture, such as "
+                "PatchMixture.natural_images()"
+            )
         check_settings(padding, 1, jitter, clip)
         self.window = per_axis(window, mixture.dimensions, "window")
         self.padding, self.clip, self.channels = int(padding), clip, mixture.channels
