@@ -28,7 +28,7 @@ from pdjax.difference import check_choice, check_samples
 from pdjax.evaluation import ENGINES
 from pdjax.job import samples_of_a_draw
 from pdjax.local.grouping import check_batch_size
-from pdjax.messages import announce, report
+from pdjax.messages import announce, interrupted, report, staged
 from pdjax.models import ALIASES, NETWORKS
 from pdjax.models.classifier import check_layers
 from pdjax.options import (
@@ -45,6 +45,7 @@ from pdjax.options import (
     Model,
     MuteUncertain,
     Padding,
+    Preview,
     Progress,
     SamplerName,
     Samples,
@@ -61,6 +62,7 @@ from pdjax.options import (
 from pdjax.outputs import Outputs
 from pdjax.relevance import MEASURES
 from pdjax.sampling import Scheme
+from pdjax.stages import check_preview, stages
 from pdjax.task import check_spatial
 from pdjax.used_options import OF_DRAWS, check_used
 from pdjax.weights_cli import app as weights_app
@@ -101,6 +103,7 @@ def explain(
     bias_correction: BiasCorrection = True,
     seed: Seed = 0,
     batch_size: BatchSize = None,
+    preview: Preview = False,
     checkpoint: CheckpointFile = None,
     show_error: ShowError = False,
     mute_uncertain: MuteUncertain = False,
@@ -118,6 +121,7 @@ def explain(
     check_batch_size(batch_size)
     check_used(OF_DRAWS, sampler, samples=samples, target_error=target_error, max_passes=max_passes)
     budget = Budget(target_error, max_passes)
+    check_preview(preview, budget)
     if samples is None:
         samples = samples_of_a_draw(sampling, budget) if budget.given else 4
     scheme = Scheme(sampling, samples)
@@ -149,21 +153,22 @@ def explain(
     announce(net, grid, samples, budget)
     kept = count_draws(checkpoint) * samples
     set_up = time.monotonic()
+    found = stages(
+        net, pixels, chosen, in_stages=preview, stride=stride, budget=budget,
+        rng_key=jax.random.key(seed), num_samples=samples, classes=wanted, layers=named,
+        start=start, measure=measure, engine=engine, sampling=sampling,
+        bias_correction=bias_correction, batch_size=batch_size, progress=progress,
+        checkpoint=checkpoint,
+    )  # fmt: skip
     try:
-        explanation = pdjax.explain(
-            net, pixels, chosen, rng_key=jax.random.key(seed), num_samples=samples,
-            target_error=target_error, max_passes=max_passes, stride=stride, classes=wanted,
-            layers=named, start=start, measure=measure, engine=engine,
-            sampling=sampling, bias_correction=bias_correction, batch_size=batch_size,
-            progress=progress, checkpoint=checkpoint,
-        )  # fmt: skip
+        for explanation in found:
+            explaining = time.monotonic() - set_up
+            outputs.write(explanation, show_error=show_error, mute_uncertain=mute_uncertain)
+            if preview:
+                staged(explanation, outputs)
     except KeyboardInterrupt:
-        state = f"what is done is kept in {checkpoint}" if checkpoint else "nothing is kept"
-        again = "the same command goes on" if checkpoint else "with --checkpoint FILE it would be"
-        typer.secho(f"pdjax: interrupted; {state}; {again}", err=True, fg="yellow")
+        interrupted(checkpoint)
         raise typer.Exit(130) from None
-    explaining = time.monotonic() - set_up
-    outputs.write(explanation, show_error=show_error, mute_uncertain=mute_uncertain)
     in_all = time.monotonic() - started
     report(explanation, outputs, kept=kept, explaining=explaining, in_all=in_all)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import typer
 
 from pdjax.budget import Budget
@@ -11,7 +13,7 @@ from pdjax.models.classifier import Classifier
 from pdjax.outputs import Outputs
 from pdjax.windows import WindowGrid
 
-__all__ = ["announce", "report"]
+__all__ = ["announce", "interrupted", "report", "staged"]
 
 
 def announce(net: Classifier, grid: WindowGrid, samples: int, budget: Budget) -> None:
@@ -27,6 +29,20 @@ def announce(net: Classifier, grid: WindowGrid, samples: int, budget: Budget) ->
         f"{net.name}: {grid.size:,} windows with {samples} sample{'s' if samples > 1 else ''} "
         f"each, {count_passes(grid, samples):,} forward passes {until}"
     )
+
+
+def interrupted(checkpoint: Path | None) -> None:
+    """Say what is left of a run that was interrupted."""
+    state = f"what is done is kept in {checkpoint}" if checkpoint else "nothing is kept"
+    again = "the same command goes on" if checkpoint else "with --checkpoint FILE it would be"
+    typer.secho(f"pdjax: interrupted; {state}; {again}", err=True, fg="yellow")
+
+
+def staged(explanation: Explanation, outputs: Outputs) -> None:
+    """Say that a stage of a preview has been written."""
+    stride = " by ".join(map(str, dict.fromkeys(explanation.settings["stride"])))
+    passes = explanation.settings["passes"]
+    typer.echo(f"stride {stride}, {passes:,} forward passes so far: {outputs.picture}")
 
 
 def report(

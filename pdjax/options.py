@@ -21,6 +21,7 @@ __all__ = [
     "Model",
     "MuteUncertain",
     "Padding",
+    "Preview",
     "Progress",
     "SamplerName",
     "Samples",
@@ -109,6 +110,13 @@ Seed = Annotated[int, typer.Option(help="Seed of the samples.")]
 BatchSize = Annotated[int | None, typer.Option(help="Images evaluated at once.")]
 CheckpointFile = Annotated[
     Path | None, typer.Option(help="A file to keep the state in; the same command goes on from it.")
+]
+Preview = Annotated[
+    bool,
+    typer.Option(
+        help="Coarse windows first: write everything at twice and four times the stride, ..., as "
+        "far as the window allows, before the map is complete."
+    ),
 ]
 Progress = Annotated[bool, typer.Option(help="Show the progress bar.")]
 ShowError = Annotated[bool, typer.Option(help="Show the standard error beside the relevance.")]

@@ -16,7 +16,7 @@ from pdjax.job import Job, make_job
 from pdjax.models.classifier import Classifier
 from pdjax.sampling import SCHEMES
 
-__all__ = ["preview"]
+__all__ = ["coarse_to_fine", "preview"]
 
 
 def preview(
@@ -94,3 +94,15 @@ def _stages(job: Job, progress: bool) -> Iterator[Explanation]:
             wanted[job.grid.indices_of(grid)] = 1
             run.draw(wanted)
             yield job.explanation(run, job.maps(run, grid), grid)
+
+
+def coarse_to_fine(stride: int, window: Sequence[int]) -> tuple[int, ...]:
+    """Return the stride after up to three coarser ones, each twice the next, for `preview`.
+
+    Examples
+    --------
+    >>> coarse_to_fine(1, (10, 10)), coarse_to_fine(5, (12, 10)), coarse_to_fine(8, (10, 10))
+    ((8, 4, 2, 1), (10, 5), (8,))
+    """
+    strides = (stride * 2**k for k in (3, 2, 1))
+    return (*(coarse for coarse in strides if coarse <= min(window)), stride)

@@ -161,8 +161,8 @@ def test_the_time_is_all_that_was_waited_for(run, photo, monkeypatch):
         return wrapped
 
     monkeypatch.setattr("pdjax.cli.time", types.SimpleNamespace(monotonic=lambda: clock[0]))
-    for name, seconds in (("pdjax.load_model", 300), ("pdjax.explain", 17)):
-        owner, _, attribute = name.partition(".")
+    for name, seconds in (("pdjax.load_model", 300), ("pdjax.stages.explain", 17)):
+        owner, _, attribute = name.rpartition(".")
         function = getattr(sys.modules[owner], attribute)
         monkeypatch.setattr(sys.modules[owner], attribute, slowly(function, seconds))
     status, out, _ = run("explain", photo, *QUICK)
