@@ -95,9 +95,9 @@ def test_picked_maps_and_single_units(net, images):
     every = explain(net, images, layers=("first",))
     assert picked.names["first"] == ("2", "(3, 5, 6)", "0")
     for row, index in ((0, 2), (2, 0)):
-        np.testing.assert_array_equal(
-            picked.relevance["first"][row], every.relevance["first"][index]
-        )
+        # Two programs, which may add up in another order: the last bit of float32 differs.
+        one, other = picked.relevance["first"][row], every.relevance["first"][index]
+        np.testing.assert_allclose(one, other, rtol=0, atol=1e-6 * np.abs(other).max())
     # A unit sees three by three pixels, so only windows of three that come within one pixel of it.
     seen = np.abs(picked.window_relevance["first"][1]) > 1e-6
     rows, columns = np.nonzero(seen)
