@@ -115,6 +115,7 @@ def prediction_difference(
     >>> bool(maps.relevance["prob"][0, 2, 2] > 0)
     True
     """
+    check_drawing(sampler, rng_key)
     check_choice("engine", engine, ENGINES)
     check_choice("measure", measure, MEASURES)
     scheme = Scheme(sampling, num_samples)

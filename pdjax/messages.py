@@ -11,6 +11,7 @@ from pdjax.explanation import Explanation
 from pdjax.job import count_passes
 from pdjax.models.classifier import Classifier
 from pdjax.outputs import Outputs
+from pdjax.settings import stride_in_words
 from pdjax.windows import WindowGrid
 
 __all__ = ["announce", "interrupted", "report", "staged"]
@@ -40,8 +41,7 @@ def interrupted(checkpoint: Path | None) -> None:
 
 def staged(explanation: Explanation, outputs: Outputs) -> None:
     """Say that a stage of a preview has been written."""
-    stride = " by ".join(map(str, dict.fromkeys(explanation.settings["stride"])))
-    passes = explanation.settings["passes"]
+    stride, passes = stride_in_words(explanation.settings), explanation.settings["passes"]
     typer.echo(f"stride {stride}, {passes:,} forward passes so far: {outputs.picture}")
 
 

@@ -7,13 +7,13 @@ from typing import Any
 
 from pdjax.sampling import SCHEMES
 
-__all__ = ["in_words"]
+__all__ = ["in_words", "stride_in_words"]
 
 
 def in_words(settings: Mapping[str, Any]) -> str:
     """Return the settings of an explanation as a line for below its pictures."""
     window = " by ".join(map(str, settings["window"]))
-    stride = " by ".join(map(str, dict.fromkeys(settings["stride"])))
+    stride = stride_in_words(settings)
     where = f" of {settings['start']}" if settings.get("start") else ""
     least = settings["num_samples"]
     most = settings.get("most_samples", least)
@@ -29,3 +29,8 @@ def in_words(settings: Mapping[str, Any]) -> str:
         f"{samples}, {settings['passes']:,} forward passes"
         + ("" if correction is None else f"; Laplace's correction with N = {correction:,}")
     )
+
+
+def stride_in_words(settings: Mapping[str, Any]) -> str:
+    """Return the stride of an explanation: one number where it is the same on all axes."""
+    return " by ".join(map(str, dict.fromkeys(settings["stride"])))
