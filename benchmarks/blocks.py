@@ -13,14 +13,14 @@ import jax.numpy as jnp
 import numpy as np
 
 import pdjax
-from pdjax.budget import Budget
-from pdjax.evaluation import ENGINES
-from pdjax.job import Job, make_job
-from pdjax.marginalize import Moments
-from pdjax.observe import relevance_maps
-from pdjax.relevance import MEASURES
-from pdjax.run import pool
-from pdjax.windows import WindowGrid, root_bias
+from pdjax._explain.budget import Budget
+from pdjax._explain.draws import pool
+from pdjax._explain.job import Job, make_job
+from pdjax.method.evaluation import ENGINES
+from pdjax.method.maps import relevance_maps
+from pdjax.method.marginalize import Moments
+from pdjax.method.measures import MEASURES
+from pdjax.method.windows import WindowGrid, root_bias
 
 __all__ = ["Blocks", "Seen", "choose_blocks", "draws_of", "pooled", "reach", "run_of", "seen"]
 

@@ -19,10 +19,10 @@ from measure import environment, print_table
 from workload import toy_network
 
 import pdjax
+from pdjax._explain.job import count_passes
 from pdjax._progress import progress_bar
-from pdjax.job import count_passes
-from pdjax.sampling import SCHEMES, Scheme
-from pdjax.windows import WindowGrid
+from pdjax.method.schemes import SCHEMES, Scheme
+from pdjax.method.windows import WindowGrid
 
 FEW = 2
 """Samples of one draw of the truth, whose bias is measured."""

@@ -20,8 +20,8 @@ from workload import toy_network
 
 import pdjax
 from pdjax._progress import progress_bar
+from pdjax.method.windows import paste
 from pdjax.models import NETWORKS
-from pdjax.windows import paste
 
 WINDOWS = (1, 3, 10, 30)
 LIMIT = 1e-5

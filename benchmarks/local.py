@@ -24,8 +24,8 @@ from measure import environment, print_table, time_alternately
 from workload import toy_network
 
 import pdjax
-from pdjax.evaluation import evaluate_at, prepare
-from pdjax.windows import paste
+from pdjax.method.evaluation import evaluate_at, prepare
+from pdjax.method.windows import paste
 
 NETWORKS = ("bvlc_alexnet", "bvlc_googlenet", "vgg16", "efficientnet_lite0", "resnet18")
 SIDES = ("local", "dense", "PyTorch", "PyTorch compiled")

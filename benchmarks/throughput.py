@@ -20,7 +20,7 @@ from measure import Seconds, environment, print_table, time_alternately
 from workload import Workload, plan, toy_network
 
 import pdjax
-from pdjax.windows import WindowGrid
+from pdjax.method.windows import WindowGrid
 
 PARTS = ("sampling", "pasting", "reduction", "relevance maps")
 

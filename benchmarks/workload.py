@@ -12,12 +12,12 @@ import jax.numpy as jnp
 import numpy as np
 
 import pdjax
-from pdjax._typing import Sampler
-from pdjax.bias import Jackknife
-from pdjax.marginalize import draw, first_draws, summarise, windows_per_chunk
-from pdjax.observe import Observe, Rule, relevance_maps
-from pdjax.sampling import Scheme
-from pdjax.windows import WindowGrid, paste
+from pdjax._types import Sampler
+from pdjax.method.bias import Jackknife
+from pdjax.method.maps import Observe, Rule, relevance_maps
+from pdjax.method.marginalize import draw, first_draws, summarise, windows_per_chunk
+from pdjax.method.schemes import Scheme
+from pdjax.method.windows import WindowGrid, paste
 
 __all__ = ["Workload", "plan", "toy_network"]
 

@@ -1,18 +1,19 @@
 """pdjax explains image classifiers by prediction difference analysis, in JAX."""
 
-from pdjax.difference import prediction_difference
-from pdjax.explain import explain
+from pdjax._explain.explain import explain
+from pdjax._explain.preview import preview
+from pdjax.classifier import Classifier
 from pdjax.explanation import Explanation
 from pdjax.image import ImageFolder, load_image
-from pdjax.marginalize import marginalize
-from pdjax.models.classifier import Classifier
-from pdjax.preview import preview
-from pdjax.relevance import (
+from pdjax.method.difference import prediction_difference
+from pdjax.method.marginalize import marginalize
+from pdjax.method.measures import (
     activation_difference,
     information_difference,
     probability_difference,
     weight_of_evidence,
 )
+from pdjax.method.windows import WindowGrid
 from pdjax.samplers import (
     Blur,
     ConditionalGaussian,
@@ -24,7 +25,6 @@ from pdjax.samplers import (
     PatchStatistics,
 )
 from pdjax.weights.load import load_model
-from pdjax.windows import WindowGrid
 
 __all__ = [
     "Blur",

@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from pdjax._files import existing_file
-from pdjax.windows import per_axis
+from pdjax.method.windows import per_axis
 
 __all__ = ["ImageFolder", "check_image", "check_values", "load_image"]
 

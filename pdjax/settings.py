@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from pdjax.sampling import SCHEMES
+from pdjax.method.schemes import SCHEMES
 
 __all__ = ["in_words", "stride_in_words"]
 

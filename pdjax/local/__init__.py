@@ -5,8 +5,8 @@ from that one in a window, at a fraction of the work: of every activation, only 
 window can change is computed. Nothing here knows of networks, samplers or relevance.
 """
 
+from pdjax.jaxprs.lowerings import tuned
 from pdjax.local.evaluating import evaluate
-from pdjax.local.lowerings import tuned
 from pdjax.local.recording import Record, record
 from pdjax.local.report import Report
 

@@ -14,9 +14,9 @@ import math
 
 import numpy as np
 
+from pdjax.jaxprs.program import Program
 from pdjax.local.boxes import box_sizes
 from pdjax.local.plan import Decision, Plan, make_plan
-from pdjax.local.program import Program
 from pdjax.local.regions import MAX_AXES, favourable_places, region_plans
 from pdjax.local.work import arithmetic
 

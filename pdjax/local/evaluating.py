@@ -10,10 +10,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from pdjax._typing import Array, Float, Int, Params
+from pdjax._types import Array, Float, Int, Params
+from pdjax.jaxprs.lowerings import performer
 from pdjax.local.grouping import map_in_groups
 from pdjax.local.interpreter import WindowRun
-from pdjax.local.lowerings import performer
 from pdjax.local.plan import Plan
 from pdjax.local.recording import Record, Static
 from pdjax.local.regions import region_of

@@ -15,9 +15,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from pdjax.jaxprs.program import Perform, Step, Value
 from pdjax.local.boxes import Box, Range, Ranges, ranges
 from pdjax.local.plan import Decision, Plan
-from pdjax.local.program import Perform, Step, Value
 
 __all__ = ["Kept", "WindowRun", "keep"]
 

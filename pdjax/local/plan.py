@@ -7,8 +7,8 @@ import functools
 from collections.abc import Sequence
 from typing import Any
 
+from pdjax.jaxprs.program import Program, Step, Value
 from pdjax.local.boxes import Box, Places, all_places, share, whole, window_box
-from pdjax.local.program import Program, Step, Value
 from pdjax.local.rules import RULES
 from pdjax.local.rules.rule import Rule
 

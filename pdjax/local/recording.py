@@ -10,14 +10,14 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from pdjax._typing import Array, Float, Function, Params
+from pdjax._types import Array, Float, Function, Params
+from pdjax.jaxprs.lowerings import performer, platform
+from pdjax.jaxprs.program import flatten
 from pdjax.local.cost import Schedule, schedule
 from pdjax.local.grouping import check_batch_size
 from pdjax.local.interpreter import Kept, WindowRun, keep
-from pdjax.local.lowerings import performer, platform
-from pdjax.local.program import flatten
 from pdjax.local.report import Report, make_report
-from pdjax.windows import per_axis
+from pdjax.method.windows import per_axis
 
 __all__ = ["Record", "Static", "record"]
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import difflib
 from types import MappingProxyType
 
+from pdjax.classifier import Classifier
 from pdjax.models.alexnet import BVLC_ALEXNET, TORCHVISION_ALEXNET
-from pdjax.models.classifier import Classifier
 from pdjax.models.efficientnet_lite0 import EFFICIENTNET_LITE0
 from pdjax.models.googlenet import BVLC_GOOGLENET
 from pdjax.models.network import Network

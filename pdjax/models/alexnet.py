@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from pdjax._typing import Array, Float, Params
+from pdjax._types import Array, Float, Params
 from pdjax.models.convolution import conv
 from pdjax.models.layers import dense, local_response_norm, max_pool, standardize, to_caffe
 from pdjax.models.network import Network

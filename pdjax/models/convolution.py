@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from pdjax._typing import Array, Float
+from pdjax._types import Array, Float
 
 __all__ = ["conv"]
 

@@ -16,7 +16,7 @@ from __future__ import annotations
 import flax.linen as nn
 import jax
 
-from pdjax._typing import Array, Float
+from pdjax._types import Array, Float
 from pdjax.models.convolution import conv
 from pdjax.models.layers import dense, standardize
 from pdjax.models.network import Network

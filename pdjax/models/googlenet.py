@@ -11,7 +11,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from pdjax._typing import Array, Float
+from pdjax._types import Array, Float
 from pdjax.models.convolution import conv
 from pdjax.models.layers import (
     average_pool,

@@ -17,7 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from pdjax._typing import Array, Float
+from pdjax._types import Array, Float
 
 __all__ = [
     "average_pool",

@@ -12,8 +12,8 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from pdjax._typing import Params
-from pdjax.models.classifier import Classifier, activation_shapes
+from pdjax._types import Params
+from pdjax.classifier import Classifier, activation_shapes
 
 __all__ = ["Network", "imagenet_labels"]
 

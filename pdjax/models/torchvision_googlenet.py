@@ -12,7 +12,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from pdjax._typing import Array, Float
+from pdjax._types import Array, Float
 from pdjax.models.convolution import conv
 from pdjax.models.googlenet import INCEPTIONS
 from pdjax.models.layers import dense, max_pool, standardize

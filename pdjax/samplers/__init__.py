@@ -1,11 +1,11 @@
 """Samplers: what could have been in a window."""
 
-from pdjax.samplers.conditional_gaussian import ConditionalGaussian
-from pdjax.samplers.conditional_mixture import ConditionalMixture
-from pdjax.samplers.constant import Blur, Constant, ImageMean
+from pdjax.samplers.gaussian import ConditionalGaussian
 from pdjax.samplers.marginal import Marginal
-from pdjax.samplers.mixture import PatchMixture
-from pdjax.samplers.statistics import PatchStatistics
+from pdjax.samplers.mixture import ConditionalMixture
+from pdjax.samplers.occlusion import Blur, Constant, ImageMean
+from pdjax.statistics.patches import PatchStatistics
+from pdjax.statistics.textures import PatchMixture
 
 __all__ = [
     "Blur",

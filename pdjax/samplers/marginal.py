@@ -9,9 +9,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from pdjax._typing import Array, Float, Int, Key
+from pdjax._types import Array, Float, Int, Key
 from pdjax.image import check_values
-from pdjax.windows import per_axis
+from pdjax.method.windows import per_axis
 
 __all__ = ["Marginal"]
 

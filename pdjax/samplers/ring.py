@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from pdjax._typing import Array, Int
+from pdjax._types import Array, Int
 
 __all__ = ["check_fit", "check_settings", "default_float", "locate", "patch_of", "pixel_tables"]
 

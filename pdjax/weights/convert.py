@@ -10,9 +10,9 @@ from typing import NamedTuple
 import numpy as np
 
 from pdjax.models import find_network
-from pdjax.weights.files import read_weights
 from pdjax.weights.load import load_params
-from pdjax.weights.safetensors import write_safetensors
+from pdjax.weights.readers.any_kind import read_weights
+from pdjax.weights.readers.safetensors import write_safetensors
 
 __all__ = ["Contents", "Entry", "convert", "inspect"]
 
@@ -33,7 +33,7 @@ class Contents(NamedTuple):
     Attributes
     ----------
     kind : str
-        As in `pdjax.weights.files.WeightFile`.
+        As in `pdjax.weights.readers.any_kind.WeightFile`.
     entries : tuple of Entry
         The arrays, in the order of the file.
     total : int
@@ -53,7 +53,7 @@ def inspect(path: str | os.PathLike[str]) -> Contents:
     Raises
     ------
     FileNotFoundError, ValueError
-        As `pdjax.weights.files.read_weights`.
+        As `pdjax.weights.readers.any_kind.read_weights`.
     """
     file = read_weights(path)
     arrays = _flat(file.arrays) if file.kind == "caffemodel" else file.arrays

@@ -8,15 +8,15 @@ from pathlib import Path
 import jax
 import numpy as np
 
+from pdjax.classifier import Classifier
 from pdjax.models import find_network
 from pdjax.models.alexnet import BVLC_ALEXNET, with_mean_image
-from pdjax.models.classifier import Classifier
 from pdjax.models.network import Network
 from pdjax.weights.caffe_names import FROM_CAFFE
 from pdjax.weights.download import fetch
-from pdjax.weights.files import read_weights
 from pdjax.weights.match import match_arrays, match_params
 from pdjax.weights.mean_image import read_mean_image
+from pdjax.weights.readers.any_kind import read_weights
 from pdjax.weights.torch_names import FROM_TORCH
 
 __all__ = ["load_model", "load_params"]

@@ -1,0 +1,1 @@
+"""Explaining one image, driven from the host: progress, checkpoints, budgets and previews."""

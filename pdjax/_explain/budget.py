@@ -1,0 +1,187 @@
+"""Budgets instead of counts: where further samples are drawn, until an error is met.
+
+What matters to a reader is the error of a pixel, and a pixel averages many windows. The variance
+that window w adds to the sum over all pixels is ``a_w v_w / n_w``: v_w the variance of one
+replicate, n_w their number, and a_w the sum over its pixels of one over the squared number of
+windows of the pixel. For a given number of forward passes the sum is least where n_w is
+proportional to ``sqrt(a_w v_w)`` (Neyman, 1934).
+
+The variances are known from few samples. So they are averaged over the windows that overlap, which
+also keeps the samples of a window from deciding, by chance, how many more it gets; and a round
+multiplies the samples of a window by 4 at most, before the next one looks again.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+from collections.abc import Callable
+
+import jax.numpy as jnp
+import numpy as np
+import scipy.ndimage
+
+from pdjax.method.maps import Maps
+from pdjax.method.schemes import Scheme
+from pdjax.method.windows import WindowGrid, pixel_shares, root_bias
+
+__all__ = ["Budget", "further_draws", "reached_error"]
+
+GROWTH = 4
+
+
+@dataclasses.dataclass(frozen=True)
+class Budget:
+    """When to stop.
+
+    Parameters
+    ----------
+    target_error : float or None
+        Standard error of a pixel, root mean square over pixels and units, as a share of the
+        layer's largest absolute relevance; between 0 and 1.
+    max_passes : int or None
+        Forward passes of the whole run.
+
+    Raises
+    ------
+    ValueError
+        If the target is not between 0 and 1, or the passes are not an int; see also `check`.
+    """
+
+    target_error: float | int | None = None
+    max_passes: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.target_error is not None and not 0 < self.target_error < 1:
+            raise ValueError(
+                f"target_error={self.target_error!r} must be above 0 and below 1, a share of the "
+                "largest relevance; 2 percent, 0.02, is a good choice"
+            )
+        if self.max_passes is not None and not isinstance(self.max_passes, int | np.integer):
+            raise ValueError(f"max_passes={self.max_passes!r} must be an int")
+
+    @property
+    def given(self) -> bool:
+        """Whether there is a budget at all; otherwise every window is drawn once."""
+        return self.target_error is not None or self.max_passes is not None
+
+    def check_passes(self, grid: WindowGrid, scheme: Scheme) -> None:
+        """Raise ValueError where the first round is too much."""
+        least = 1 + grid.size * scheme.num_samples
+        if self.max_passes is not None and self.max_passes < least:
+            raise ValueError(
+                f"max_passes={self.max_passes} does not suffice for {scheme.num_samples} samples "
+                f"of each of the {grid.size:,} windows, {least:,} forward passes; use a larger "
+                "stride, fewer samples or more passes"
+            )
+
+    def check(self, grid: WindowGrid, scheme: Scheme, sampler: object) -> None:
+        """Raise ValueError where the first round is too much, or another one would say nothing."""
+        self.check_passes(grid, scheme)
+        if self.given and not getattr(sampler, "random", True):
+            raise ValueError(
+                f"target_error and max_passes need a sampler that can be drawn from again, which "
+                f"{type(sampler).__name__} cannot; set num_samples instead"
+            )
+
+
+def reached_error(maps: Maps) -> dict[str, float]:
+    """Standard error of pixels as a share of the largest absolute relevance, by layer."""
+    return {
+        layer: _share(np.asarray(maps.standard_error[layer]), np.asarray(relevance))
+        for layer, relevance in maps.relevance.items()
+    }
+
+
+def _share(error: np.ndarray, relevance: np.ndarray) -> float:
+    size, most = float(np.sqrt(np.square(error).mean())), float(np.abs(relevance).max())
+    return size / most if most > 0 else (np.inf if size > 0 else 0.0)
+
+
+def further_draws(
+    budget: Budget, maps: Maps, times: np.ndarray, grid: WindowGrid, scheme: Scheme
+) -> np.ndarray:
+    """How often each window is to be drawn again, ints ``(windows,)``; zeros end the run.
+
+    Parameters
+    ----------
+    budget : Budget
+        When to stop.
+    maps : Maps
+        What is known so far.
+    times : int array, shape (windows,)
+        How often each window has been drawn.
+    grid : WindowGrid
+        Where the windows are.
+    scheme : Scheme
+        The samples of a draw.
+    """
+    reached, target = reached_error(maps), budget.target_error or 0.0
+    unmet = [layer for layer, error in reached.items() if error > target]
+    left = _draws_left(budget, times, scheme)
+    if not budget.given or not unmet or left < 1:
+        return np.zeros_like(times)
+    # Squared errors as shares of what is allowed, for one draw of each window.
+    allowed = target or 1.0
+    needs = np.stack([
+        _squares(np.asarray(maps.window_standard_error[layer]), times, grid, scheme)
+        for layer in unmet
+    ])  # fmt: skip
+    now = np.array([[(reached[layer] / allowed) ** 2] for layer in unmet])
+    needs *= now / (needs / times).sum(1, keepdims=True)
+    every = needs.sum(0)
+
+    def more(scale: float) -> np.ndarray:
+        return np.maximum(np.rint(scale * np.sqrt(every)), times) - times
+
+    def enough(further: np.ndarray) -> bool:
+        met = target > 0 and (needs / (times + further)).sum(1).max() <= 1
+        return bool(further.sum() >= left or (met and further.any()))
+
+    scale = _least_scale(lambda scale: enough(more(scale)))
+    further = np.minimum(more(scale), (GROWTH - 1) * times).astype(int)
+    return _most_useful(further, every, times, left)
+
+
+def _draws_left(budget: Budget, times: np.ndarray, scheme: Scheme) -> int:
+    if budget.max_passes is None:
+        return sys.maxsize
+    return (budget.max_passes - 1) // scheme.num_samples - int(times.sum())
+
+
+def _squares(
+    window_errors: np.ndarray, times: np.ndarray, grid: WindowGrid, scheme: Scheme
+) -> np.ndarray:
+    """By window, what one draw of it would add to the summed squared errors of pixels."""
+    freedom = (times * scheme.replicates - 1).reshape(grid.shape)
+    errors = window_errors.astype(np.float64) * np.asarray(root_bias(jnp.asarray(freedom, float)))
+    variances = np.square(errors).mean(0) * times.reshape(grid.shape)
+    around = [-(-k // step) for k, step in zip(grid.window, grid.stride, strict=True)]
+    smooth = scipy.ndimage.uniform_filter(variances, around, mode="nearest")
+    return np.maximum(smooth.ravel(), np.finfo(float).tiny) * pixel_shares(grid)
+
+
+def _least_scale(enough: Callable[[float], bool]) -> float:
+    """Find the smallest scale that is enough."""
+    high = 1.0
+    while not enough(high):
+        high *= 2
+    low = 0.0
+    for _ in range(60):
+        middle = (low + high) / 2
+        low, high = (low, middle) if enough(middle) else (middle, high)
+    return high
+
+
+def _most_useful(
+    further: np.ndarray, needs: np.ndarray, times: np.ndarray, left: int
+) -> np.ndarray:
+    """Leave out draws that gain least, where there are more than ``left``."""
+    if further.sum() <= left:
+        return further
+    windows = np.repeat(np.arange(len(further)), further)
+    before = np.arange(len(windows)) - np.repeat(np.cumsum(further) - further, further)
+    number = times[windows] + before
+    gain = needs[windows] / (number * (number + 1))
+    best = np.argsort(-gain, kind="stable")[:left]
+    return np.bincount(windows[best], minlength=len(further))

@@ -1,0 +1,1 @@
+"""Readers of weight files, one for each format; nothing in a file is ever run."""

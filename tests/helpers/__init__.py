@@ -1,0 +1,1 @@
+"""What several tests use: references, random programs, and makers of files."""

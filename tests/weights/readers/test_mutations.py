@@ -1,0 +1,147 @@
+"""Damaged files of weights give arrays or a ValueError: nothing else, and not much memory.
+
+The environment variable ``PDJAX_TEST_MUTATIONS`` sets the number of damaged files of each kind.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import time
+import tracemalloc
+import zipfile
+
+import numpy as np
+import pytest
+from helpers.weight_file_makers import (
+    FILES,
+    blob,
+    integer,
+    mapping,
+    name_of_code,
+    old_pth,
+    tensor,
+    v1_layer,
+    zip_pth,
+)
+
+from pdjax.weights.readers.any_kind import READERS, read_weights
+
+MUTATIONS = int(os.environ.get("PDJAX_TEST_MUTATIONS", "300"))
+MAX_SECONDS = 0.5
+MAX_BYTES = 4 * 2**20
+
+NUMBERS = np.arange(6, dtype=np.float32)
+STATE = mapping(
+    {
+        "w": tensor((2, 3), (3, 1)),
+        "steps": integer(3),
+        "b": tensor((3,), (1,), key="1", count=3, storage="LongStorage"),
+        "more": name_of_code("collections", "OrderedDict") + b")R}b",
+        "names": b"](N\x88G12345678e",
+    }
+)
+STORAGES = {"0": NUMBERS, "1": np.arange(3)}
+KERNEL = np.ones((2, 3, 2, 2), np.float32)
+V1 = v1_layer("a/b", 4, [blob(KERNEL, KERNEL.shape, True), blob(NUMBERS[:2], (1, 1, 1, 2), True)])
+
+
+def damaged(data: bytes, rng: np.random.Generator) -> bytes:
+    """Flip bits, blow up lengths, cut, remove and repeat, in one to three places."""
+    octets = bytearray(data)
+    for _ in range(rng.integers(1, 4)):
+        if not octets:
+            return b"\0"
+        place = int(rng.integers(len(octets)))
+        size = int(rng.integers(1, 16))
+        match rng.integers(6):
+            case 0:
+                octets[place] ^= 1 << int(rng.integers(8))
+            case 1:
+                octets[place] = int(rng.integers(256))
+            case 2:
+                octets[place : place + size] = b"\xff" * len(octets[place : place + size])
+            case 3:
+                del octets[place:]
+            case 4:
+                del octets[place : place + size]
+            case _:
+                octets[place:place] = octets[place : place + size]
+    return bytes(octets) or b"\0"
+
+
+def damaged_state(rng: np.random.Generator) -> bytes:
+    """An archive that is sound around a damaged pickle."""
+    return zip_pth(damaged(STATE, rng), STORAGES)
+
+
+def npz(content: bytes) -> bytes:
+    """An archive of one array, stored as it is."""
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        archive.writestr("a.kernel.npy", content)
+    return file.getvalue()
+
+
+def npy() -> bytes:
+    file = io.BytesIO()
+    np.save(file, KERNEL)
+    return file.getvalue()
+
+
+NPZ = npz(npy())
+
+
+def damaged_header(rng: np.random.Generator) -> bytes:
+    """An archive that is sound around a damaged array."""
+    return npz(damaged(npy(), rng))
+
+
+CASES = {
+    "caffemodel-v1": ("caffemodel", lambda rng: damaged(V1, rng)),
+    "caffemodel": ("caffemodel", lambda rng: damaged(FILES["caffemodel"], rng)),
+    "pth-old": ("pth", lambda rng: damaged(old_pth(STATE, STORAGES), rng)),
+    "pth-zip": ("pth", lambda rng: damaged(zip_pth(STATE, STORAGES), rng)),
+    "pth-zip-pickle": ("pth", damaged_state),
+    "safetensors": ("safetensors", lambda rng: damaged(FILES["safetensors"], rng)),
+    "onnx": ("onnx", lambda rng: damaged(FILES["onnx"], rng)),
+    "npz": ("npz", lambda rng: damaged(NPZ, rng)),
+    "npz-header": ("npz", damaged_header),
+}
+
+
+def arrays_in(arrays: dict) -> list[np.ndarray]:
+    leaves = []
+    for name, value in arrays.items():
+        assert isinstance(name, str)
+        leaves += arrays_in(value) if isinstance(value, dict) else [value]
+    return leaves
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_damaged_files(tmp_path, case):
+    kind, make = CASES[case]
+    messages = []
+    rng = np.random.default_rng(2017)
+    path = tmp_path / f"network.{kind}"
+    for index in range(MUTATIONS):
+        path.write_bytes(make(rng))
+        read = READERS[kind] if index % 2 else lambda path: read_weights(path).arrays
+        tracemalloc.start()
+        start = time.process_time()
+        try:
+            leaves = arrays_in(read(path))
+        except ValueError as error:
+            messages.append(str(error))
+        else:
+            assert all(isinstance(leaf, np.ndarray) for leaf in leaves)
+            assert not any(leaf.dtype.hasobject for leaf in leaves)
+        finally:
+            seconds = time.process_time() - start
+            _, peak = tracemalloc.get_traced_memory()
+            tracemalloc.stop()
+        assert seconds < MAX_SECONDS, index
+        assert peak < MAX_BYTES, index
+    assert all(path.name in message and len(message) < 2000 for message in messages)
+    assert not any("TypeCheck" in message for message in messages)
+    assert MUTATIONS // 4 < len(messages) < MUTATIONS
