@@ -18,26 +18,52 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
+from pdjax._checks import ArgumentFileError, ArgumentValueError, MissingFileError
+
 __all__ = [
     "BoundedReader",
     "atomic_path",
     "existing_file",
     "read_npz",
     "remaining",
+    "writable_folder",
     "write_npz",
 ]
 
 
 def existing_file(path: str | os.PathLike[str], argument: str) -> Path:
-    """Return ``path`` as a Path, or raise FileNotFoundError or ValueError naming ``argument``."""
+    """Return ``path`` as a Path, or raise if there is no such file or nothing in it."""
     path = Path(path)
     if not path.exists():
-        raise FileNotFoundError(f"{argument}: there is no file {str(path)!r}; check the path")
+        raise MissingFileError(argument, "does not exist", "check the path", value=path)
     if not path.is_file():
-        raise ValueError(f"{argument}: {str(path)!r} is not a file; give the path of one")
+        raise ArgumentValueError(argument, "is not a file", "give the path of one", value=path)
     if path.stat().st_size == 0:
-        raise ValueError(f"{argument}: {str(path)!r} is empty; fetch or make it again")
+        raise ArgumentValueError(argument, "is empty", "fetch or make it again", value=path)
     return path
+
+
+def writable_folder(path: Path, argument: str = "output") -> None:
+    """Raise unless ``path`` names a file, there or not, in a folder that can be written to."""
+    folder = path.parent
+    if not folder.is_dir():
+        raise MissingFileError(
+            argument,
+            f"is in no folder: {str(folder)!r} does not exist",
+            "create it first",
+            value=path,
+        )
+    if path.is_dir():
+        raise ArgumentFileError(argument, "is a folder", "name a file in it", value=path)
+    try:
+        tempfile.TemporaryFile(dir=folder).close()
+    except OSError:
+        raise ArgumentFileError(
+            argument,
+            f"cannot be written: {str(folder)!r} is not writable",
+            "choose another folder",
+            value=path,
+        ) from None
 
 
 def read_npz(
@@ -65,8 +91,11 @@ def read_npz(
     except Exception as error:
         # A damaged archive can fail in any layer below: zip, zlib, array headers.
         reason = str(error) or type(error).__name__
-    raise ValueError(
-        f"{argument}: {str(path)!r} is not a readable .npz file ({reason}); make or copy it again"
+    raise ArgumentValueError(
+        argument,
+        f"is not a readable .npz file ({reason})",
+        "make or copy it again",
+        value=path,
     )
 
 
@@ -119,9 +148,11 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
     """
     path = Path(path)
     if not path.parent.is_dir():
-        raise FileNotFoundError(
-            f"output: there is no folder {str(path.parent)!r} to write {path.name!r} into; "
-            "create it first"
+        raise MissingFileError(
+            "output",
+            f"is in no folder: {str(path.parent)!r} does not exist",
+            "create it first",
+            value=path,
         )
     handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=path.suffix, dir=path.parent)
     os.close(handle)

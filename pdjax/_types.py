@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol, runtime_checkable
 
@@ -20,6 +21,8 @@ __all__ = [
     "Predict",
     "Sampler",
     "UInt",
+    "is_random",
+    "static",
 ]
 
 Params = Any
@@ -47,7 +50,7 @@ class Sampler(Protocol):
     """What could have been in a window, given the rest of the image.
 
     A sampler is a PyTree (so that it can be an argument of a jit-compiled function) with one pure
-    method and two static facts. Callers vmap `sample` over windows.
+    method and a few static facts. Callers vmap `sample` over windows.
 
     Attributes
     ----------
@@ -55,6 +58,9 @@ class Sampler(Protocol):
         Pixels of the window on each spatial axis.
     constant : bool
         Whether every sample of a window is the same, so that one is enough.
+    random : bool, optional
+        Whether another key gives other samples, so that more can be drawn later; True where a
+        sampler does not say. Asked through `is_random`.
     """
 
     window: tuple[int, ...]
@@ -94,3 +100,13 @@ class NormalSampler(Sampler, Protocol):
         origin: Int[Array, " d"],
     ) -> Float[Array, "num_samples *window c"]:
         """Return the contents of a window that rows of standard normal numbers stand for."""
+
+
+def is_random(sampler: Sampler) -> bool:
+    """Whether another key gives other samples: unless a sampler says otherwise, or is constant."""
+    return bool(getattr(sampler, "random", not sampler.constant))
+
+
+def static(**options: Any) -> Any:
+    """Declare a field of a PyTree dataclass that is no array, but a setting: hashable."""
+    return dataclasses.field(metadata={"static": True}, **options)

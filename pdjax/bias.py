@@ -1,4 +1,4 @@
-"""The bias of few samples, under the name that callers know it by; it is in `pdjax.method.bias`."""
+"""The bias of few samples, under the name that callers know it by: `pdjax.method.bias`."""
 
 from pdjax.method.bias import Jackknife
 

@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps
 
+from pdjax._checks import per_axis
 from pdjax._files import existing_file
-from pdjax.method.windows import per_axis
 
-__all__ = ["ImageFolder", "check_image", "check_values", "load_image"]
+__all__ = ["ImageFolder", "load_image"]
 
 MAX_PIXELS = 100_000_000
 SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp")
@@ -116,37 +116,6 @@ class ImageFolder:
 
     def __getitem__(self, index: int) -> np.ndarray:
         return load_image(self.paths[index], self.size)
-
-
-def check_image(image: np.ndarray, argument: str = "image") -> np.ndarray:
-    """Return the image as a float array, or raise ValueError if it is not in pixel space."""
-    image = np.asarray(image)
-    if image.ndim < 2 or image.size == 0:
-        raise ValueError(
-            f"{argument} of shape {image.shape} must be (*spatial, channels); add the channel axis"
-        )
-    if image.dtype.kind != "f":
-        raise TypeError(
-            f"{argument} of dtype {image.dtype} must be of floats in [0, 1]; divide 8-bit values "
-            "by 255"
-        )
-    check_values(image, (0.0, 1.0), argument)
-    return image
-
-
-def check_values(values: np.ndarray, bounds: tuple[float, float] | None, argument: str) -> None:
-    """Raise ValueError if values are not finite or outside ``bounds``; None allows any finite."""
-    if not np.isfinite(values).all():
-        raise ValueError(f"{argument} has NaN or infinite values; replace them first")
-    if (
-        bounds is not None
-        and values.size
-        and (values.min() < bounds[0] or values.max() > bounds[1])
-    ):
-        raise ValueError(
-            f"{argument} has values from {values.min():.4g} to {values.max():.4g}, outside "
-            f"[{bounds[0]:g}, {bounds[1]:g}]; scale them (divide 8-bit values by 255)"
-        )
 
 
 class _TooLarge(Exception):

@@ -1,4 +1,4 @@
-"""Schemes of sampling, under the name that callers know them by; `pdjax.method.schemes` has them."""
+"""Schemes of sampling, under the name that callers know them by: `pdjax.method.schemes`."""
 
 from pdjax.method.schemes import SCHEMES, Scheme
 

@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from pdjax._checks import check_image
 from pdjax._explain.budget import Budget, reached_error
 from pdjax._explain.checkpoint import Checkpoint, digest
 from pdjax._explain.draws import Run
@@ -21,7 +22,6 @@ from pdjax._explain.target import Task, make_task, wrap_callable
 from pdjax._types import Array, Key, Sampler
 from pdjax.classifier import Classifier
 from pdjax.explanation import Explanation
-from pdjax.image import check_image
 from pdjax.local.grouping import check_batch_size
 from pdjax.method.bias import Jackknife
 from pdjax.method.difference import check_choice, check_drawing, check_samples

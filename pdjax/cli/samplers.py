@@ -8,12 +8,12 @@ from pathlib import Path
 
 import numpy as np
 
+from pdjax._checks import per_axis
 from pdjax._progress import progress_bar
 from pdjax._types import Sampler
 from pdjax.classifier import Classifier, check_layers
 from pdjax.cli.used_options import OF_HIDDEN_SAMPLERS, OF_SAMPLERS, check_used
 from pdjax.image import ImageFolder
-from pdjax.method.windows import per_axis
 from pdjax.samplers import (
     Blur,
     ConditionalGaussian,

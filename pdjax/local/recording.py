@@ -10,6 +10,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from pdjax._checks import per_axis
 from pdjax._types import Array, Float, Function, Params
 from pdjax.jaxprs.lowerings import performer, platform
 from pdjax.jaxprs.program import flatten
@@ -17,7 +18,6 @@ from pdjax.local.cost import Schedule, schedule
 from pdjax.local.grouping import check_batch_size
 from pdjax.local.interpreter import Kept, WindowRun, keep
 from pdjax.local.report import Report, make_report
-from pdjax.method.windows import per_axis
 
 __all__ = ["Record", "Static", "record"]
 

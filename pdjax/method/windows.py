@@ -16,25 +16,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from pdjax._checks import by_sides, per_axis
 from pdjax._types import Array, Float, Int, UInt
 
-__all__ = ["WindowGrid", "box_average", "box_average_error", "crop", "paste", "per_axis"]
-
-
-def per_axis(value: int | Sequence[int], dimensions: int, argument: str) -> tuple[int, ...]:
-    """Return one positive int per spatial axis, or raise ValueError that names ``argument``."""
-    values = tuple(value) if isinstance(value, Sequence) else (value,) * dimensions
-    if len(values) != dimensions:
-        raise ValueError(
-            f"{argument}={value!r} has {len(values)} entries for {dimensions} spatial axes; "
-            "give one int, or one per axis"
-        )
-    for entry in values:
-        if not isinstance(entry, int | np.integer) or isinstance(entry, bool):
-            raise TypeError(f"{argument}={value!r} must be an int, or one int per axis")
-        if entry < 1:
-            raise ValueError(f"{argument}={value!r} must be at least 1 pixel on every axis")
-    return tuple(int(entry) for entry in values)
+__all__ = ["WindowGrid", "box_average", "box_average_error", "crop", "paste"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,12 +68,12 @@ class WindowGrid:
         for size, k, step in zip(spatial, windows, strides, strict=True):
             if k > size:
                 raise ValueError(
-                    f"window={window!r} is larger than the image, {_by(spatial)} pixels; "
+                    f"window={window!r} is larger than the image, {by_sides(spatial)} pixels; "
                     "choose a smaller window or a larger image"
                 )
             if step > k:
                 raise ValueError(
-                    f"stride={stride!r} is larger than the window, {_by(windows)}, so pixels "
+                    f"stride={stride!r} is larger than the window, {by_sides(windows)}, so pixels "
                     "between windows would be missed; choose a stride of at most the window"
                 )
         object.__setattr__(self, "spatial", spatial)
@@ -263,7 +248,3 @@ def _contract(values: jax.Array, matrices: list[np.ndarray]) -> jax.Array:
         moved = jnp.tensordot(values, factor, axes=(axis, 1), precision="highest")
         values = jnp.moveaxis(moved, -1, axis)
     return values
-
-
-def _by(sizes: tuple[int, ...]) -> str:
-    return " by ".join(map(str, sizes))

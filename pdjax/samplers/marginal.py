@@ -9,9 +9,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from pdjax._checks import check_values, per_axis
 from pdjax._types import Array, Float, Int, Key
-from pdjax.image import check_values
-from pdjax.method.windows import per_axis
 
 __all__ = ["Marginal"]
 

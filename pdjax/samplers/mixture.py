@@ -22,9 +22,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from pdjax._checks import per_axis
 from pdjax._progress import progress_bar
 from pdjax._types import Array, Float, Int, Key
-from pdjax.method.windows import crop, paste, per_axis
+from pdjax.method.windows import crop, paste
 from pdjax.samplers.ring import (
     check_fit,
     check_settings,

@@ -9,8 +9,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from pdjax._checks import per_axis
 from pdjax._types import Array, Float, Int, Key
-from pdjax.method.windows import crop, per_axis
+from pdjax.method.windows import crop
 
 __all__ = ["Blur", "Constant", "ImageMean"]
 

@@ -9,9 +9,8 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 import scipy.fft
 
+from pdjax._checks import check_values, per_axis
 from pdjax._progress import progress_bar
-from pdjax.image import check_values
-from pdjax.method.windows import per_axis
 
 __all__ = [
     "Bounds",

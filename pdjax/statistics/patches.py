@@ -16,8 +16,8 @@ from importlib import resources
 
 import numpy as np
 
+from pdjax._checks import per_axis
 from pdjax._files import read_npz, write_npz
-from pdjax.method.windows import per_axis
 from pdjax.statistics.fitting import Bounds, Images, fit_empirical, fit_stationary
 
 __all__ = ["PatchStatistics", "numbers_problem"]

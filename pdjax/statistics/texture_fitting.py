@@ -8,9 +8,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from pdjax._checks import per_axis
 from pdjax._progress import progress_bar
 from pdjax._types import Array, Key
-from pdjax.method.windows import per_axis
 from pdjax.statistics.fitting import (
     Bounds,
     Images,

@@ -14,7 +14,7 @@ from helpers.local_reference import assert_close, pasted, quick_compilation
 from helpers.user_networks import NETWORKS, UserNetwork, network
 
 import pdjax.local
-from pdjax.method.windows import per_axis
+from pdjax._checks import per_axis
 
 WINDOWS = (1, 3, 10, 30, (7, 3))
 VOLUME_WINDOWS = (1, 3, 10, (14, 14, 15), (2, 7, 3))

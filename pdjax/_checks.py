@@ -1,0 +1,211 @@
+"""What a person passes, checked: one form of error, and the checks that several callers share.
+
+An error is one sentence: the argument, what is wrong with it, and what to do instead. The parts are
+fields of the error as well, so that a caller who knows an argument by another name, such as the
+command line, can say the same in its own words.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+
+from pdjax._types import Sampler
+
+__all__ = [
+    "ArgumentError",
+    "ArgumentFileError",
+    "ArgumentTypeError",
+    "ArgumentValueError",
+    "MissingFileError",
+    "by_sides",
+    "check_choice",
+    "check_count",
+    "check_image",
+    "check_key",
+    "check_pair",
+    "check_sampler",
+    "check_values",
+    "is_integer",
+    "nearest",
+    "per_axis",
+]
+
+UNSHOWN: Any = object()
+
+
+class ArgumentError(Exception):
+    """Something is wrong with an argument.
+
+    Parameters
+    ----------
+    argument : str
+        Its name.
+    problem : str
+        What is wrong with it, as the rest of a sentence that begins with its name.
+    remedy : str
+        What to do instead; may be empty.
+    value : object, optional
+        What was passed, where that is short enough to be shown.
+    """
+
+    def __init__(
+        self, argument: str, problem: str, remedy: str = "", *, value: Any = UNSHOWN
+    ) -> None:
+        self.argument, self.problem, self.remedy = argument, problem, remedy
+        value = os.fspath(value) if isinstance(value, os.PathLike) else value
+        self.shown = "" if value is UNSHOWN else f"={value!r}"
+        super().__init__(self.sentence(argument))
+
+    def sentence(self, name: str) -> str:
+        """Say it of an argument that goes by another name."""
+        return "; ".join(filter(None, (f"{name}{self.shown} {self.problem}", self.remedy)))
+
+
+class ArgumentValueError(ArgumentError, ValueError):
+    """A value that is out of range or does not fit the others."""
+
+
+class ArgumentTypeError(ArgumentError, TypeError):
+    """A value of another kind than is asked for."""
+
+
+class ArgumentFileError(ArgumentError, OSError):
+    """A file or folder that cannot be read or written."""
+
+
+class MissingFileError(ArgumentFileError, FileNotFoundError):
+    """A file or folder that is not there."""
+
+
+def is_integer(value: object) -> bool:
+    """Whether a value is an int, of Python or NumPy, and no truth value."""
+    return isinstance(value, int | np.integer) and not isinstance(value, bool)
+
+
+def check_count(argument: str, value: Any, least: int = 1) -> int:
+    """Return an int of at least ``least``, or raise."""
+    if not is_integer(value) or value < least:
+        raise ArgumentValueError(argument, f"must be an int of at least {least}", value=value)
+    return int(value)
+
+
+def check_choice(argument: str, value: Any, choices: Iterable[str]) -> str:
+    """Return one of ``choices``, or raise with all of them."""
+    known = tuple(choices)
+    if value not in known:
+        raise ArgumentValueError(
+            argument, "is unknown", f"choose from {', '.join(known)}", value=value
+        )
+    return str(value)
+
+
+def check_pair(argument: str, value: Any) -> tuple[float, float] | None:
+    """Return None or a pair (low, high) with low below high, or raise."""
+    if value is None:
+        return None
+    try:
+        low, high = map(float, value)
+    except (TypeError, ValueError):
+        low, high = 0.0, 0.0
+    if not low < high:
+        raise ArgumentValueError(
+            argument, "must be a pair (low, high) with low below high, or None", value=value
+        )
+    return low, high
+
+
+def per_axis(value: Any, dimensions: int | None, argument: str) -> tuple[int, ...]:
+    """Return one positive int per spatial axis, or raise.
+
+    An int stands for all axes. Where ``dimensions`` is None, it is as many as there are entries,
+    or two.
+    """
+    several = isinstance(value, Sequence | np.ndarray)
+    if dimensions is None:
+        dimensions = len(value) if several else 2
+    values: tuple[Any, ...] = tuple(value) if several else (value,) * dimensions
+    if len(values) != dimensions:
+        raise ArgumentValueError(
+            argument,
+            f"has {len(values)} entries for {dimensions} spatial axes",
+            "give one int, or one per axis",
+            value=value,
+        )
+    if not all(map(is_integer, values)):
+        raise ArgumentTypeError(argument, "must be an int, or one int per axis", value=value)
+    if min(values, default=1) < 1:
+        raise ArgumentValueError(argument, "must be at least 1 pixel on every axis", value=value)
+    return tuple(map(int, values))
+
+
+def check_sampler(sampler: Any) -> Sampler:
+    """Return a sampler, or raise if it is something else."""
+    if not isinstance(sampler, Sampler):
+        raise ArgumentTypeError(
+            "sampler",
+            "is no sampler",
+            "give one such as pdjax.ConditionalGaussian(pdjax.PatchStatistics.natural_images(), "
+            "window=10)",
+            value=sampler,
+        )
+    return sampler
+
+
+def check_key(rng_key: Any) -> jax.Array:
+    """Return a random key, or raise if it is something else."""
+    if not isinstance(rng_key, jax.Array):
+        raise ArgumentTypeError(
+            "rng_key", "is no random key", "give one such as jax.random.key(0)", value=rng_key
+        )
+    return rng_key
+
+
+def check_image(image: Any, argument: str = "image") -> np.ndarray:
+    """Return an image in pixel space as a float array, or raise."""
+    array = np.asarray(image)
+    if array.ndim < 2 or array.size == 0:
+        raise ArgumentValueError(
+            argument,
+            f"of shape {array.shape} must be (*spatial, channels)",
+            "add the channel axis",
+        )
+    if array.dtype.kind != "f":
+        raise ArgumentTypeError(
+            argument,
+            f"of dtype {array.dtype} must be of floats in [0, 1]",
+            "divide 8-bit values by 255",
+        )
+    check_values(array, (0.0, 1.0), argument)
+    return array
+
+
+def check_values(values: np.ndarray, bounds: tuple[float, float] | None, argument: str) -> None:
+    """Raise if values are not finite, or outside ``bounds``; None allows any finite ones."""
+    if not np.isfinite(values).all():
+        raise ArgumentValueError(argument, "has NaN or infinite values", "replace them first")
+    if bounds is None or not values.size:
+        return
+    if values.min() < bounds[0] or values.max() > bounds[1]:
+        raise ArgumentValueError(
+            argument,
+            f"has values from {values.min():.4g} to {values.max():.4g}, outside "
+            f"[{bounds[0]:g}, {bounds[1]:g}]",
+            "scale them (divide 8-bit values by 255)",
+        )
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """Say which known name is most like another one, with a space behind; empty if none is."""
+    near = difflib.get_close_matches(name, list(known), n=1)
+    return f"did you mean {near[0]!r}? " if near else ""
+
+
+def by_sides(sizes: Iterable[int]) -> str:
+    """Write sizes as people do, ``10 by 12``."""
+    return " by ".join(map(str, sizes))
