@@ -1,37 +1,41 @@
 """A network from one of its hidden layers onwards, as a function of that layer's activation.
 
-Traced to a jaxpr, a network is a list of steps. Handing in the activation instead of computing it
-and leaving out the steps that nothing depends on any more gives the rest of the network, for any
-JAX function and without its cooperation.
+Traced, a network is a list of steps on numbered values. Handing in the value of the layer instead
+of computing it, and leaving out the steps that nothing needs any more, gives the rest of the
+network, for any JAX function and without its cooperation.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
 
 import jax
-import jax.extend
 import jax.numpy as jnp
 
+from pdjax._checks import ArgumentValueError
 from pdjax._types import Array, Float, Params, Predict
+from pdjax.jaxprs.program import bind, trace
 
 __all__ = ["FromLayer"]
 
 
 @dataclasses.dataclass(frozen=True)
 class FromLayer:
-    """The network after ``start``: a function of ``((params, image), activations, capture)``.
+    """The part of a network that comes after one of its layers.
 
-    Hashable, so that it can be a static argument of a jit-compiled function. What later layers
-    take past ``start`` from the image is computed from ``image``, the same for all activations.
+    It is called like a network, with the activations of that layer in place of images. Layers may
+    depend on the image by other ways than through ``start``: there they see the one image that
+    comes with the parameters, whatever the activations are. Layers that hold the same value as
+    ``start`` change with it.
+
+    Hashable, so that it can be a static argument of a jit-compiled function.
 
     Attributes
     ----------
     predict : Predict
         The whole network.
     start : str
-        The layer whose activation is handed in.
+        The layer whose activations are handed in.
     """
 
     predict: Predict
@@ -43,7 +47,20 @@ class FromLayer:
         images: Float[Array, "n *hidden k"],
         capture: tuple[str, ...],
     ) -> dict[str, jax.Array]:
-        """Return the layers in ``capture`` for activations ``(n, *hidden, k)`` of ``start``.
+        """Return the layers in ``capture`` for some activations of ``start``.
+
+        Parameters
+        ----------
+        params : tuple
+            The parameters of the network, and the image (*spatial, c).
+        images : float array, shape (n, *hidden, k)
+            Activations of ``start``.
+        capture : tuple of str
+            Names of layers.
+
+        Returns
+        -------
+        dict of array (n, ...)
 
         Raises
         ------
@@ -53,45 +70,26 @@ class FromLayer:
         network, image = params
         batch = jnp.broadcast_to(image, (len(images), *image.shape))
 
-        def both(network: Params, batch: jax.Array) -> tuple[jax.Array, list[jax.Array]]:
+        def activations(network: Params, batch: jax.Array) -> list[jax.Array]:
             outputs = self.predict(network, batch, (self.start, *capture))
-            return outputs[self.start], [outputs[layer] for layer in capture]
+            return [outputs[layer] for layer in (self.start, *capture)]
 
-        jaxpr = jax.make_jaxpr(both)(network, batch)
-        handed_in = jaxpr.jaxpr.outvars[0]
-        self._check(jaxpr.jaxpr, handed_in, capture)
-        values = _evaluate(jaxpr, [*jax.tree.leaves(network), batch], handed_in, images)
-        return dict(zip(capture, values, strict=True))
-
-    def _check(self, jaxpr: Any, handed_in: Any, capture: tuple[str, ...]) -> None:
-        reached = {handed_in}
-        for equation in jaxpr.eqns:
-            if any(v in reached for v in equation.invars if isinstance(v, jax.extend.core.Var)):
-                reached.update(equation.outvars)
-        for layer, variable in zip(capture, jaxpr.outvars[1:], strict=True):
-            if variable not in reached:
-                raise ValueError(
-                    f"layers: {layer!r} does not depend on start={self.start!r}; choose layers "
-                    "that come after it"
+        # Traced as one function, the layer and what comes after it are values of one program, in
+        # whatever nested call they are made.
+        program, constants, shapes = trace(activations, network, batch)
+        start, *wanted = program.results
+        changed = program.dependents(start)
+        for layer, value in zip(capture, wanted, strict=True):
+            if not isinstance(value, int) or value not in changed:
+                raise ArgumentValueError(
+                    "layers",
+                    f"has {layer!r}, which does not depend on start={self.start!r}",
+                    "choose layers that come after it",
                 )
-
-
-def _evaluate(
-    jaxpr: jax.extend.core.ClosedJaxpr, arguments: list[Any], handed_in: Any, value: jax.Array
-) -> list[jax.Array]:
-    """Evaluate all outputs but the first, with ``value`` in place of one variable."""
-    steps = []
-    for equation in jaxpr.jaxpr.eqns:
-        if handed_in in equation.outvars:
-            kept = [
-                jax.extend.core.DropVar(variable.aval) if variable is handed_in else variable
-                for variable in equation.outvars
-            ]
-            equation = equation.replace(outvars=kept)
-        steps.append(equation)
-    rest = jaxpr.jaxpr.replace(
-        invars=[*jaxpr.jaxpr.invars, handed_in],
-        outvars=jaxpr.jaxpr.outvars[1:],
-        eqns=steps,
-    )
-    return jax.core.eval_jaxpr(rest, jaxpr.consts, *arguments, value.astype(handed_in.aval.dtype))
+        values = program.bound(constants, [*jax.tree.leaves(network), batch])
+        # With the layer given, the steps that lead up to it are needed no more, but for those on
+        # which a later layer depends by another way.
+        if isinstance(start, int):
+            values[start] = images.astype(shapes[0].dtype)
+        program.run(bind, values, wanted)
+        return dict(zip(capture, program.outputs(values)[1:], strict=True))

@@ -16,15 +16,20 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from pdjax._devices import platform
 from pdjax.jaxprs.convolutions import convolution
-from pdjax.jaxprs.program import Step, bind, flatten
+from pdjax.jaxprs.program import Perform, Step, bind, trace
 
-__all__ = ["performer", "platform", "tuned"]
+__all__ = ["performer", "tuned"]
 
 Form = Callable[..., jax.Array | None]
+"""Performs a primitive in another way; None where there is no better one for these sizes."""
+
+LARGEST_WINDOW = 16
+"""Entries of a window on an axis up to which it is combined of slices."""
 
 
-def performer(lowerings: bool) -> Callable[..., list[Any]]:
+def performer(lowerings: bool) -> Perform:
     """Return ``perform(step, *operands, **changed parameters)`` for the default device.
 
     Parameters
@@ -34,7 +39,8 @@ def performer(lowerings: bool) -> Callable[..., list[Any]]:
     """
     table = FORMS.get(platform(), {}) if lowerings else {}
 
-    def perform(step: Step, *operands: Any, **changed: Any) -> list[Any]:
+    def perform(step: Step, *operands: Any, **changed: Any) -> list[jax.Array]:
+        # A form may decline, as most pay for some sizes only.
         form = table.get(step.name)
         if form is not None:
             result = form(*operands, **{**step.params, **changed})
@@ -62,39 +68,34 @@ def tuned(f: Callable[..., Any]) -> Callable[..., Any]:
 
     @functools.wraps(f)
     def wrapped(*arguments: Any) -> Any:
-        closed, shapes = jax.make_jaxpr(f, return_shape=True)(*arguments)
-        program = flatten(closed)
-        values = program.bound(closed.consts, jax.tree.leaves(arguments))
+        # Called while something else is traced, this performs the steps of ``f`` one by one in
+        # their new form: the function that is compiled has these in place of the old ones.
+        program, constants, outputs = trace(f, *arguments)
+        values = program.bound(constants, jax.tree.leaves(arguments))
         program.run(performer(True), values)
-        return jax.tree.unflatten(jax.tree.structure(shapes), program.outputs(values))
+        return jax.tree.unflatten(jax.tree.structure(outputs), program.outputs(values))
 
     return wrapped
-
-
-def platform() -> str:
-    """Name the platform of the device on which things run by default."""
-    config: Any = jax.config
-    device = config.jax_default_device or jax.local_devices()[0]
-    return device if isinstance(device, str) else str(device.platform)
 
 
 def _window_reduction(
     x: jax.Array,
     *,
     combine: Callable[[jax.Array, jax.Array], jax.Array],
-    start: Callable[[Any], Any],
+    start: Callable[[np.dtype], float],
     window_dimensions: Sequence[int],
     window_strides: Sequence[int],
     padding: Sequence[tuple[int, int]],
     base_dilation: Sequence[int],
     window_dilation: Sequence[int],
-    **others: Any,
+    **others: object,
 ) -> jax.Array | None:
     """Combine strided slices, along one axis after the other."""
-    if any(dilation != 1 for dilation in base_dilation) or max(window_dimensions) > 16:
+    if any(dilation != 1 for dilation in base_dilation) or max(window_dimensions) > LARGEST_WINDOW:
         return None
     config = [(low, high, 0) for low, high in padding]
     x = lax.pad(x, jnp.asarray(start(x.dtype), x.dtype), config)
+    # A window of k by k entries takes 2 k slices that way, and not k k of them.
     for axis, (size, stride, dilation) in enumerate(
         zip(window_dimensions, window_strides, window_dilation, strict=True)
     ):
@@ -107,7 +108,8 @@ def _window_reduction(
     return x
 
 
-def _lowest(dtype: Any) -> Any:
+def _lowest(dtype: np.dtype) -> float:
+    """Return what no number of a type is below, which leaves a maximum as it is."""
     return -np.inf if jnp.issubdtype(dtype, np.floating) else np.iinfo(dtype).min
 
 
@@ -120,4 +122,4 @@ FORMS: dict[str, dict[str, Form]] = {
         ),
     }
 }
-"""By platform and primitive: another form, or None where there is no better one."""
+"""The other forms, by platform and primitive."""

@@ -1,23 +1,28 @@
 """A traced function as a flat list of steps: nested calls entered, unused steps left out.
 
 Tracing gives a jaxpr whose equations may hold further jaxprs (``jit``, ``custom_jvp``,
-``checkpoint``). Here everything that merely wraps a computation is opened, so that what follows
-sees one list of primitive operations on numbered values.
+``checkpoint``). Here everything that merely wraps a computation is opened, so that whoever reads a
+program sees one list of primitive operations on numbered values. This is the only place that walks
+jaxprs.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import jax
 import jax.extend
 import jax.numpy as jnp
 import numpy as np
+from jax.core import ShapedArray
+from jax.extend.core import ClosedJaxpr, Jaxpr, JaxprEqn, Literal, Primitive, Var
 
-__all__ = ["Perform", "Program", "Step", "Value", "bind", "flatten"]
+__all__ = ["Operand", "Perform", "Program", "Step", "Traced", "Value", "bind", "trace"]
 
+# Left out are loops, branches and scans: they perform what they hold many times, or not at all, and
+# stay one step.
 CALLS = {
     "jit": "jaxpr",
     "pjit": "jaxpr",
@@ -34,11 +39,15 @@ CALLS = {
 Value = int | np.ndarray
 """A numbered value, or a constant scalar that stands in the program itself."""
 
+Operand = jax.Array | np.ndarray
+"""What a step is performed on: a constant of the program stays an array of NumPy."""
 
-Perform = Callable[..., list[Any]]
+Perform = Callable[..., list[jax.Array]]
 """``perform(step, *operands, **changed parameters)``: how an operation is done on a device."""
 
 
+# Steps and programs are equal only to themselves: they are static arguments of compiled functions,
+# where comparing all parameters would be slow, and for jaxprs among them impossible.
 @dataclasses.dataclass(frozen=True, eq=False)
 class Step:
     """One primitive operation.
@@ -51,17 +60,17 @@ class Step:
     inputs : tuple of Value
     outputs : tuple of int
     in_avals, out_avals : tuple of abstract arrays
-        Shapes and dtypes for a batch of one image.
+        Shapes and dtypes with which it was traced.
     where : str
         The scope in which the function performs it, such as the name of a layer.
     """
 
-    primitive: Any
+    primitive: Primitive
     params: dict[str, Any]
     inputs: tuple[Value, ...]
     outputs: tuple[int, ...]
-    in_avals: tuple[Any, ...]
-    out_avals: tuple[Any, ...]
+    in_avals: tuple[ShapedArray, ...]
+    out_avals: tuple[ShapedArray, ...]
     where: str
 
     @property
@@ -72,13 +81,28 @@ class Step:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Program:
-    """Steps in order, and the numbers of the values that go in and come out."""
+    """Steps in order, and the numbers of the values that go in and come out.
+
+    Holds none of the arrays that go in, so that it can be kept and run on others of their shapes.
+
+    Attributes
+    ----------
+    steps : tuple of Step
+    constants : tuple of int
+        Arrays that the function closes over.
+    arguments : tuple of int
+        Leaves of the arguments.
+    results : tuple of Value
+        Leaves of what comes out.
+    avals : dict
+        Shape and dtype of every value, by its number.
+    """
 
     steps: tuple[Step, ...]
     constants: tuple[int, ...]
     arguments: tuple[int, ...]
     results: tuple[Value, ...]
-    avals: dict[int, Any]
+    avals: dict[int, ShapedArray]
 
     def bound(self, constants: Iterable[Any], arguments: Iterable[Any]) -> dict[int, Any]:
         """Number what goes in; the last arguments may be left out."""
@@ -90,36 +114,73 @@ class Program:
         return [values[v] if isinstance(v, int) else jnp.asarray(v) for v in self.results]
 
     def run(
-        self, perform: Perform, values: dict[int, Any], wanted: Iterable[int] | None = None
+        self, perform: Perform, values: dict[int, Any], wanted: Iterable[Value] | None = None
     ) -> None:
-        """Add to ``values`` what the steps give, or only what ``wanted`` values take."""
-        steps = self.steps if wanted is None else _used(self.steps, tuple(wanted))
-        for step in steps:
+        """Add to ``values`` what the steps give, or only what ``wanted`` values take.
+
+        A value that is there already, be it an argument or in the middle, is taken as given: it
+        is not computed again, nor is what only it would need.
+        """
+        wanted = self.results if wanted is None else wanted
+        for step in _needed(self.steps, wanted, values):
             operands = [values[v] if isinstance(v, int) else v for v in step.inputs]
-            values.update(zip(step.outputs, perform(step, *operands), strict=True))
+            # A step with several results may make one that is given beside one that is needed.
+            for number, result in zip(step.outputs, perform(step, *operands), strict=True):
+                values.setdefault(number, result)
+
+    def dependents(self, value: Value) -> set[int]:
+        """Return the numbers of the values that depend on a value, itself included."""
+        found = {value} if isinstance(value, int) else set()
+        for step in self.steps:
+            if any(isinstance(v, int) and v in found for v in step.inputs):
+                found.update(step.outputs)
+        return found
 
 
-def flatten(closed: jax.extend.core.ClosedJaxpr) -> Program:
-    """Open nested calls and leave out steps on which no result depends."""
+class Traced(NamedTuple):
+    """A traced function.
+
+    Attributes
+    ----------
+    program : Program
+    constants : tuple of arrays
+        What the function closes over, in the order of ``program.constants``.
+    outputs : PyTree
+        Shapes and dtypes of what it returns.
+    """
+
+    program: Program
+    constants: tuple[Any, ...]
+    outputs: Any
+
+
+def trace(f: Callable[..., Any], *arguments: Any) -> Traced:
+    """Trace a function of PyTrees of arrays, or of their shapes, to a flat program.
+
+    Examples
+    --------
+    >>> f = jax.jit(lambda x: jax.checkpoint(jnp.sin)(2 * x))
+    >>> [step.name for step in trace(f, jnp.ones(3)).program.steps]
+    ['mul', 'sin']
+    """
+    closed, outputs = jax.make_jaxpr(f, return_shape=True)(*arguments)
     builder = _Builder()
-    jaxpr = closed.jaxpr
-    constants = [builder.number(variable) for variable in jaxpr.constvars]
-    arguments = [builder.number(variable) for variable in jaxpr.invars]
-    names: dict[Any, Value] = dict(
-        zip((*jaxpr.constvars, *jaxpr.invars), (*constants, *arguments), strict=True)
-    )
-    results = builder.walk(jaxpr, names, "")
-    return Program(
-        steps=_used(builder.steps, results),
-        constants=tuple(constants),
-        arguments=tuple(arguments),
+    numbers = tuple(builder.number(variable) for variable in closed.jaxpr.invars)
+    results = builder.enter(closed.jaxpr, closed.consts, numbers, "")
+    program = Program(
+        steps=_needed(builder.steps, results),
+        constants=tuple(number for number, _ in builder.constants.values()),
+        arguments=numbers,
         results=tuple(results),
         avals=builder.avals,
     )
+    return Traced(program, tuple(const for _, const in builder.constants.values()), outputs)
 
 
-def bind(step: Step, *operands: Any, **changed: Any) -> list[Any]:
+def bind(step: Step, *operands: Any, **changed: Any) -> list[jax.Array]:
     """Perform a step on these operands, with some of its parameters replaced."""
+    # What a primitive is bound with is not always what its equation holds: a jaxpr may have to
+    # become a function again.
     params = step.primitive.get_bind_params({**step.params, **changed})
     # Before JAX 0.10 functions among the parameters were handed back apart from them.
     functions, params = params if isinstance(params, tuple) else ((), params)
@@ -128,68 +189,96 @@ def bind(step: Step, *operands: Any, **changed: Any) -> list[Any]:
 
 
 class _Builder:
+    """Steps, values and constants, as they are met while jaxprs are walked."""
+
     def __init__(self) -> None:
         self.steps: list[Step] = []
-        self.avals: dict[int, Any] = {}
+        self.avals: dict[int, ShapedArray] = {}
+        self.constants: dict[int, tuple[int, Any]] = {}
 
-    def number(self, variable: Any) -> int:
-        self.avals[len(self.avals)] = variable.aval
+    def number(self, variable: Var) -> int:
+        """Give a variable the next number."""
+        (self.avals[len(self.avals)],) = _avals([variable])
         return len(self.avals) - 1
 
-    def walk(self, jaxpr: Any, names: dict[Any, Value], scope: str) -> list[Value]:
-        def read(variable: Any) -> Value:
-            if isinstance(variable, jax.extend.core.Literal):
-                aval: Any = variable.aval
-                return np.asarray(variable.val, aval.dtype)
+    def enter(
+        self, jaxpr: Jaxpr, consts: Sequence[Any], inputs: Sequence[Value], scope: str
+    ) -> list[Value]:
+        """Walk a jaxpr whose inputs are values of the program, and return its results."""
+        constants = [self._constant(v, c) for v, c in zip(jaxpr.constvars, consts, strict=True)]
+        names: dict[Var, Value] = dict(
+            zip((*jaxpr.constvars, *jaxpr.invars), (*constants, *inputs), strict=True)
+        )
+
+        def read(variable: Var | Literal) -> Value:
+            if isinstance(variable, Literal):
+                return np.asarray(variable.val, _avals([variable])[0].dtype)
             return names[variable]
 
         for equation in jaxpr.eqns:
-            inputs = [read(variable) for variable in equation.invars]
+            # Variables are known inside their own jaxpr only, numbers in the whole program: opening
+            # a call is giving its variables the numbers of the operands, and walking on.
+            operands = [read(variable) for variable in equation.invars]
             where = "/".join(filter(None, (scope, str(equation.source_info.name_stack))))
             inner = _inner(equation)
-            if inner is not None:
-                outputs = self._enter(inner, inputs, where)
+            if inner is None:
+                outputs = self._append(equation, operands, where)
             else:
-                outputs = [self.number(variable) for variable in equation.outvars]
-                self.steps.append(
-                    Step(
-                        primitive=equation.primitive,
-                        params=equation.params,
-                        inputs=tuple(inputs),
-                        outputs=tuple(value for value in outputs if isinstance(value, int)),
-                        in_avals=tuple(variable.aval for variable in equation.invars),
-                        out_avals=tuple(variable.aval for variable in equation.outvars),
-                        where=where,
-                    )
-                )
+                outputs = self.enter(*inner, operands, where)
             names.update(zip(equation.outvars, outputs, strict=True))
         return [read(variable) for variable in jaxpr.outvars]
 
-    def _enter(self, inner: Any, inputs: Sequence[Value], where: str) -> list[Value]:
-        """Walk a nested jaxpr; what it closes over can only be constants."""
-        jaxpr, consts = inner
-        known: list[Value] = [np.asarray(const) for const in consts]
-        names = dict(zip((*jaxpr.constvars, *jaxpr.invars), (*known, *inputs), strict=True))
-        return self.walk(jaxpr, names, where)
+    def _append(self, equation: JaxprEqn, operands: Sequence[Value], where: str) -> Sequence[Value]:
+        outputs = tuple(self.number(variable) for variable in equation.outvars)
+        self.steps.append(
+            Step(
+                primitive=equation.primitive,
+                params=equation.params,
+                inputs=tuple(operands),
+                outputs=outputs,
+                in_avals=_avals(equation.invars),
+                out_avals=_avals(equation.outvars),
+                where=where,
+            )
+        )
+        return outputs
+
+    def _constant(self, variable: Var, const: Any) -> Value:
+        """Number an array that is closed over, once however often it is used.
+
+        A scalar stands in the program itself: rules ask for its value, such as that of a padding.
+        """
+        (aval,) = _avals([variable])
+        known = not isinstance(const, jax.core.Tracer)
+        if known and not aval.shape and not jnp.issubdtype(aval.dtype, jax.dtypes.extended):
+            return np.asarray(const, aval.dtype)
+        if id(const) not in self.constants:
+            self.constants[id(const)] = (self.number(variable), const)
+        return self.constants[id(const)][0]
 
 
-def _inner(equation: Any) -> tuple[Any, Sequence[Any]] | None:
+def _avals(variables: Sequence[Any]) -> tuple[ShapedArray, ...]:
+    return tuple(variable.aval for variable in variables)
+
+
+def _inner(equation: JaxprEqn) -> tuple[Jaxpr, Sequence[Any]] | None:
+    """Return the jaxpr that an equation merely wraps, with its constants; None if it does not."""
     key = CALLS.get(equation.primitive.name)
     inner = equation.params.get(key) if key else None
-    if inner is None:
-        return None
-    if not isinstance(inner, jax.extend.core.ClosedJaxpr):
-        return inner, ()
-    if any(isinstance(const, jax.core.Tracer) for const in inner.consts):
-        return None
-    return inner.jaxpr, inner.consts
+    if isinstance(inner, ClosedJaxpr):
+        return inner.jaxpr, inner.consts
+    return None if inner is None else (inner, ())
 
 
-def _used(steps: Sequence[Step], results: Sequence[Value]) -> tuple[Step, ...]:
-    wanted = {value for value in results if isinstance(value, int)}
+def _needed(
+    steps: Sequence[Step], wanted: Iterable[Value], given: Container[int] = ()
+) -> tuple[Step, ...]:
+    """Return the steps on which wanted values depend, where some others are given."""
+    # From the end backwards: a step is needed if any result of it is, and then so are its operands.
+    missing = {v for v in wanted if isinstance(v, int) and v not in given}
     kept = []
     for step in reversed(steps):
-        if wanted.intersection(step.outputs):
+        if missing.intersection(step.outputs):
             kept.append(step)
-            wanted.update(value for value in step.inputs if isinstance(value, int))
+            missing.update(v for v in step.inputs if isinstance(v, int) and v not in given)
     return tuple(reversed(kept))

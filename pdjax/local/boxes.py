@@ -1,8 +1,29 @@
-"""Boxes: which part of an array a window of the image can change, for every position of the window.
+"""Boxes: which part of an array a window of the image can change, for every place of the window.
 
-On every axis a box is either the whole axis or a `Span`: an interval whose place depends on where
-the window lies on one axis of the image. The intervals of all positions are worked out on the
-host; as sizes have to be static, a span holds as many entries as the longest of them.
+On every axis a box is either the whole axis or a `Span`: an interval that depends on where the
+window lies on one axis of the image. Compiled programs need static sizes, so a span holds as many
+entries as its longest interval, at whatever place; only where it starts may differ from place to
+place. The starts of all places are worked out here, on the host, as tables of ints, and looked up
+when a window is evaluated.
+
+For example, a window of 3 pixels can lie at 9 places of a row of 11 pixels. Of the 5 results of a
+convolution with 3 entries and stride 2, of which result ``i`` sees the pixels from ``2 i`` to
+``2 i + 2``, it changes 2 at most places, and 3 where it starts at pixel 2, 4 or 6:
+
+>>> places = np.arange(9)
+>>> window = Span(axis=0, low=places, high=places + 3, dim=11)
+>>> changed = window.touched(stride=2, first=0, reach=3, dim=5)
+>>> changed.high - changed.low
+array([2, 2, 3, 2, 3, 2, 3, 2, 2])
+
+So 3 results are kept at every place, moved inwards at the end of the row, and the convolution is
+done on the 7 pixels that 3 results see:
+
+>>> changed.range.size, changed.range.start
+(3, array([0, 0, 0, 1, 1, 2, 2, 2, 2]))
+>>> seen = changed.range.stretched(stride=2, first=0, reach=3)
+>>> seen.size, seen.start
+(7, array([0, 0, 0, 2, 2, 4, 4, 4, 4]))
 """
 
 from __future__ import annotations
@@ -30,9 +51,12 @@ __all__ = [
 ]
 
 
+# A span says what changes, in intervals of any length; a range says what is cut out, of one size. A
+# range is made of a span at the end, as intervals can be followed from step to step without loss,
+# while ranges would grow at every step by what they have too much.
 @dataclasses.dataclass(frozen=True, eq=False)
 class Range:
-    """A stretch of fixed size on an axis, which may hang over its ends.
+    """A stretch of fixed size on an axis of an array, which may hang over the ends of the axis.
 
     Attributes
     ----------
@@ -53,13 +77,17 @@ class Range:
         return Range(self.axis, self.start[index], self.size)
 
     def stretched(self, stride: int, first: int, reach: int) -> Range:
-        """Return what windows of ``reach`` entries see, which start at ``first + stride * i``."""
+        """Return what the results in this range see of an operand.
+
+        Result ``i`` sees ``reach`` entries from ``first + stride * i``.
+        """
+        # From the first entry that the first result sees to the last one that the last result sees.
         return Range(self.axis, self.start * stride + first, (self.size - 1) * stride + reach)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Span:
-    """The entries ``low`` to ``high`` of an axis of ``dim`` entries that can change.
+    """The entries ``low`` to ``high`` of an axis of ``dim`` entries, which a window can change.
 
     Attributes
     ----------
@@ -79,7 +107,10 @@ class Span:
     @functools.cached_property
     def range(self) -> Range:
         """What is kept of the axis: the same number of entries wherever the window lies."""
+        # Where nothing changes at any place, one entry is kept all the same: arrays are not empty.
         size = max(1, int((self.high - self.low).max()))
+        # Where fewer entries change, some that do not are kept as well; the last range ends with
+        # the axis, so that it can be cut out of it.
         return Range(self.axis, np.clip(self.low, 0, self.dim - size), size)
 
     @property
@@ -95,19 +126,23 @@ class Span:
         return None if span.size >= dim else span
 
     def touched(self, stride: int, first: int, reach: int, dim: int) -> Span | None:
-        """Return which of ``dim`` windows of ``reach`` entries, ``stride`` apart, see a change.
+        """Return which of ``dim`` results change, where result ``i`` sees ``reach`` entries.
 
-        Window ``i`` sees the entries from ``first + stride * i``.
+        It sees those from ``first + stride * i``.
         """
+        # The first result whose last entry, first + stride * i + reach - 1, is not below `low`
+        # (a division rounded up), and the last whose first entry is below `high`.
         low = -((first + reach - 1 - self.low) // stride)
         high = (self.high - 1 - first) // stride + 1
+        # An empty interval stays empty, although there are results that see where it lies.
         return Span.within(self.axis, low, np.where(self.high > self.low, high, low), dim)
 
 
 Box = tuple[Span | None, ...]
-"""One entry per axis; None is the whole axis."""
+"""One entry per axis of an array; None is the whole axis."""
 
 Ranges = tuple[Range | None, ...]
+"""What is taken of an array, by axis; None is the whole axis."""
 
 Places = tuple[np.ndarray, ...]
 """Origins of windows on each axis of the image, in increasing order."""
@@ -137,20 +172,24 @@ def hull(spans: Sequence[Span | None]) -> Span | None:
     """Return the smallest span that holds all of these; None where it is the whole axis."""
     first, *others = spans
     for other in others:
+        # Spans that move with different axes of the image have no common table of starts.
         if first is None or other is None or first.axis != other.axis:
             return None
         # An empty interval must not stretch the other one.
-        low = np.where(other.high <= other.low, first.low, np.minimum(first.low, other.low))
-        high = np.maximum(first.high, other.high)
-        none = first.high <= first.low
+        none, no_other = first.high <= first.low, other.high <= other.low
+        low, high = np.minimum(first.low, other.low), np.maximum(first.high, other.high)
         first = Span.within(
-            first.axis, np.where(none, other.low, low), np.where(none, other.high, high), first.dim
+            first.axis,
+            np.where(no_other, first.low, np.where(none, other.low, low)),
+            np.where(no_other, first.high, np.where(none, other.high, high)),
+            first.dim,
         )
     return first
 
 
 def window_box(spatial: Sequence[int], window: Sequence[int], origins: Places) -> Box:
     """Return the box of a batch of one image ``(1, *spatial, c)`` that a window changes."""
+    # The batch and the channels have no place: they change as a whole.
     spans: list[Span | None] = [None]
     for axis, (size, k, own) in enumerate(zip(spatial, window, origins, strict=True)):
         spans.append(Span.within(axis, own, own + k, size))

@@ -18,7 +18,6 @@ from pdjax.jaxprs.program import Program
 from pdjax.local.boxes import box_sizes
 from pdjax.local.plan import Decision, Plan, make_plan
 from pdjax.local.regions import MAX_AXES, favourable_places, region_plans
-from pdjax.local.work import arithmetic
 
 __all__ = ["Device", "Schedule", "schedule"]
 
@@ -98,13 +97,15 @@ class Schedule:
 
     @functools.cached_property
     def crossing(self) -> tuple[int, ...]:
-        """Values of the head that the tail needs."""
+        """Values that the head hands to the tail: made in the one and read in the other."""
         before = {self.plan.image}
         for decision in self.plan.decisions[: self.cut]:
             before.update(decision.step.outputs)
         after = [value for d in self.plan.decisions[self.cut :] for value in d.step.inputs]
         wanted = (v for v in (*after, *self.plan.program.results) if isinstance(v, int))
+        # What has no box is fixed, and at hand in the tail as it is in the head.
         crossing = dict.fromkeys(v for v in wanted if v in before and v in self.plan.boxes)
+        # The tail is mapped over what it is handed, so there has to be something.
         return tuple(crossing) or (self.plan.image,)
 
 
@@ -120,16 +121,21 @@ def schedule(
     The boxes do not depend on ``largest_batch``, so that results do not either. From
     ``num_images``, the images of the whole run, follows what is worth compiling.
     """
+    # A box that takes most of its array may cost more than it saves. How much is too much depends
+    # on the network and the device, so a few answers are planned through and the cheapest is taken.
     device = DEVICES.get(platform, DEVICES["gpu"])
     plans = [make_plan(program, window, share) for share in SHARES]
     found = [_best_batches(plan, device, device.largest_batch) for plan in plans]
     best = min(range(len(found)), key=lambda index: found[index].seconds)
     chosen = found[best]
+    # Only then is the batch bounded: with another bound another plan might be the cheapest, and
+    # results would differ in rounding.
     if largest_batch is not None:
         chosen = _best_batches(plans[best], device, min(largest_batch, device.largest_batch))
     affected = any(decision.box for decision in chosen.plan.decisions[: chosen.cut])
     if not affected or len(window) > MAX_AXES:
         return chosen
+    # Every region but the one for all windows is one more head to compile.
     favourable, saved = favourable_places(chosen.plan, chosen.cut)
     compilation = (2 ** len(window) - 1) * device.compilation * chosen.cut
     if compilation > min(saved * chosen.seconds * num_images, LONGEST_COMPILATION):
@@ -139,12 +145,16 @@ def schedule(
 
 
 def _best_batches(plan: Plan, device: Device, largest: int) -> Schedule:
+    """Find where to cut a plan into head and tail, and the best batch size for either."""
+    # Powers of two are close enough, and few: every step is costed for all of them at once.
     batches = 2 ** np.arange(largest.bit_length())
     costs = np.array([_seconds(decision, plan, device, batches) for decision in plan.decisions])
     costs = costs.reshape(-1, len(batches))
-    none = np.zeros((1, len(batches)))
-    head = np.concatenate([none, np.cumsum(costs, 0)])
-    tail = np.concatenate([np.cumsum(costs[::-1], 0)[::-1], none])
+    # Row `cut` of these has the cost of the steps before a cut, and of those behind it, for each
+    # batch size: with the sums at hand, all cuts and all pairs of sizes are compared at once.
+    nothing = np.zeros((1, len(batches)))
+    head = np.concatenate([nothing, np.cumsum(costs, 0)])
+    tail = np.concatenate([np.cumsum(costs[::-1], 0)[::-1], nothing])
     total = head.min(1) + tail.min(1)
     # The last of the best: where one batch size suits all steps, there is no tail.
     cut = int(np.flatnonzero(total <= (1 + 1e-9) * total.min())[-1])
@@ -157,6 +167,7 @@ def _seconds(decision: Decision, plan: Plan, device: Device, batches: np.ndarray
     """Time of a step for an image, by size of its batch; infinite where memory does not suffice."""
     if decision.box is None:
         return np.zeros(len(batches))
+    # Entries that are read and written for every image, and those that are read once a batch.
     step, size = decision.step, decision.step.out_avals[0].dtype.itemsize
     moved = sum(math.prod(box_sizes(decision.box, aval.shape)) for aval in step.out_avals[:1])
     weights = 0
@@ -169,11 +180,13 @@ def _seconds(decision: Decision, plan: Plan, device: Device, batches: np.ndarray
         # What surrounds a box is cut out, the box put into it, and both read again.
         moved += own if decision.rule is not None else math.prod(aval.shape)
         moved += 0 if all(span is None for span in box) else 2 * own
+    # Activations of a small batch are still in the cache when the next step reads them.
     activations = moved * size
     speed = np.where(batches * activations < device.cache_size, device.cache, device.memory)
     seconds = (
-        arithmetic(decision) / device.arithmetic
+        decision.arithmetic() / device.arithmetic
         + activations / speed
         + (weights * size / device.memory + device.start) / batches
     )
+    # Three times over: a compiled program holds more at a time than the arrays of one step.
     return np.where(3 * batches * activations > device.budget, np.inf, seconds)

@@ -10,15 +10,16 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from pdjax._checks import ArgumentValueError
 from pdjax._types import Array, Float, Int, Params
 from pdjax.jaxprs.lowerings import performer
-from pdjax.local.grouping import map_in_groups
+from pdjax.jaxprs.program import Operand
 from pdjax.local.interpreter import WindowRun
 from pdjax.local.plan import Plan
 from pdjax.local.recording import Record, Static
 from pdjax.local.regions import region_of
 
-__all__ = ["evaluate", "evaluate_windows"]
+__all__ = ["evaluate", "evaluate_windows", "map_in_groups"]
 
 
 def evaluate(
@@ -64,23 +65,23 @@ def evaluate_windows(
     The same as `evaluate` with every origin repeated ``s`` times, but what surrounds a window is
     cut out once for all of its contents.
     """
-    static: Static = record.static
-    _check_arguments(static, params, origins, patches)
+    _check_arguments(record.static, params, origins, patches)
     return _evaluate(record, params, origins.astype(jnp.int32), patches)
 
 
 @jax.jit
 def _evaluate(record: Record, params: Params, origins: jax.Array, patches: jax.Array) -> Any:
-    static: Static = record.static
+    static = record.static
     best, program = static.schedule, static.schedule.plan.program
     perform = performer(static.lowerings)
+    # What depends on the parameters alone is done here, once for all windows.
     values = program.bound(record.constants, jax.tree.leaves(params))
     program.run(perform, values, static.fixed)
     fixed = {value: values[value] for value in static.fixed}
     kept = dict(zip(static.kept, record.kept, strict=True))
     crossing = best.crossing
 
-    def head(plan: Plan, origin: jax.Array, patch: jax.Array) -> list[jax.Array]:
+    def head(plan: Plan, origin: jax.Array, patch: jax.Array) -> list[Operand]:
         run = WindowRun(plan, perform, kept, fixed, origin)
         patch = patch[None].astype(program.avals[plan.image].dtype)
         return run.head(patch, best.cut, crossing, best.plan)
@@ -91,7 +92,8 @@ def _evaluate(record: Record, params: Params, origins: jax.Array, patches: jax.A
         run.run(best.plan.decisions[best.cut :])
         return [jnp.asarray(run.whole(value))[0] for value in program.results]
 
-    # Neighbours of the same region are evaluated together.
+    # A batch is evaluated by the plan that holds for all of its windows. Sorted by region, windows
+    # share a batch with others of their own, so that few batches take a plan for the worse.
     order = jnp.argsort(jax.vmap(lambda origin: region_of(best.plans, origin[None]))(origins))
     origins, patches = origins[order], patches[order]
     heads = [_each(functools.partial(head, plan)) for plan in best.plans]
@@ -99,6 +101,8 @@ def _evaluate(record: Record, params: Params, origins: jax.Array, patches: jax.A
     def by_region(origins: jax.Array, patches: jax.Array) -> Any:
         return jax.lax.switch(region_of(best.plans, origins), heads, origins, patches)
 
+    # Small batches of the head stay in the cache; large ones of the tail share one reading of its
+    # large matrices. So all windows go through the head first, and then through the tail.
     halfway = _in_groups(by_region, origins, patches, best.head)
     outputs = _in_groups(_each(tail), origins, halfway, best.tail)
     back = jnp.argsort(order)
@@ -108,6 +112,7 @@ def _evaluate(record: Record, params: Params, origins: jax.Array, patches: jax.A
 
 def _each(f: Callable[[jax.Array, Any], Any]) -> Callable[[jax.Array, Any], Any]:
     """Map a function of one window and one content over windows and their contents."""
+    # The inner map leaves the origin alone, so that what is cut out there is cut out once a window.
     return jax.vmap(jax.vmap(f, (None, 0)))
 
 
@@ -116,6 +121,7 @@ def _in_groups(
 ) -> Any:
     """Apply ``f`` to windows and their contents, about ``images`` at a time."""
     windows, samples = jax.tree.leaves(contents)[0].shape[:2]
+    # Where all contents of a window are too many, the window is taken several times with some.
     together = max(d for d in range(1, min(samples, images) + 1) if samples % d == 0)
     origins = jnp.repeat(origins, samples // together, axis=0)
     contents = jax.tree.map(lambda a: a.reshape(-1, together, *a.shape[2:]), contents)
@@ -124,30 +130,63 @@ def _in_groups(
     return jax.tree.map(lambda a: a.reshape(windows, samples, *a.shape[2:]), outputs)
 
 
-def _check_arguments(static: Static, params: Params, origins: Any, patches: Any) -> None:
+def map_in_groups(f: Callable[[Any], Any], rows: Any, size: int) -> Any:
+    """Apply ``f`` to at most ``size`` rows at a time, evenly shared, so that memory is bounded.
+
+    Parameters
+    ----------
+    f : callable
+        From a PyTree of arrays ``(rows, ...)`` to another one.
+    rows : PyTree of arrays (n, ...)
+    size : int
+        Rows at a time, at most.
+
+    Examples
+    --------
+    >>> map_in_groups(lambda x: 2 * x, jnp.arange(5), size=2)
+    Array([0, 2, 4, 6, 8], dtype=int32)
+    """
+    total = len(jax.tree.leaves(rows)[0])
+    groups = -(-total // size)
+    if groups <= 1:
+        return f(rows)
+    each = -(-total // groups)
+    # All groups must have the same size: the last one is filled up with the last row.
+    take = jnp.minimum(jnp.arange(groups * each), total - 1).reshape(groups, each)
+    outputs = jax.lax.map(lambda i: f(jax.tree.map(lambda a: a[i], rows)), take)
+    return jax.tree.map(lambda a: a.reshape(-1, *a.shape[2:])[:total], outputs)
+
+
+def _check_arguments(
+    static: Static, params: Params, origins: jax.Array, patches: jax.Array
+) -> None:
     if jax.tree.structure(params) != static.params:
-        raise ValueError(
-            "params: their structure is not that of the record; pass the parameters with which "
-            "the function was recorded"
+        raise ArgumentValueError(
+            "params",
+            "has another structure than that of the record",
+            "pass the parameters with which the function was recorded",
         )
     aval = static.schedule.plan.program.avals[static.schedule.plan.image]
     wanted = (*static.window, aval.shape[-1])
     if patches.shape[2:] != wanted:
-        raise ValueError(
-            f"patches of shape {patches.shape[2:]} each do not fit the recorded window; each must "
-            f"be {wanted}"
+        raise ArgumentValueError(
+            "patches",
+            f"of shape {patches.shape[2:]} each do not fit the recorded window",
+            f"each must be {wanted}",
         )
     if origins.shape != (len(patches), len(static.window)):
-        raise ValueError(
-            f"origins of shape {origins.shape} do not fit {len(patches)} windows; give one corner "
-            f"of {len(static.window)} ints for each"
+        raise ArgumentValueError(
+            "origins",
+            f"of shape {origins.shape} do not fit {len(patches)} windows",
+            f"give one corner of {len(static.window)} ints for each",
         )
     if isinstance(origins, jax.core.Tracer):
         return
     last = [side - k for side, k in zip(aval.shape[1:-1], static.window, strict=True)]
     places = np.asarray(origins)
     if places.size and (places.min() < 0 or (places.max(0) > last).any()):
-        raise ValueError(
-            f"origins: a window of {static.window} must lie within the image, from 0 to {last} on "
-            "each axis; it does not at every origin given"
+        raise ArgumentValueError(
+            "origins",
+            f"do not all leave a window of {static.window} within the image",
+            f"they may be 0 to {last} on each axis",
         )

@@ -1,8 +1,8 @@
-"""Running a plan: once for the image as it is, and for one window at a time.
+"""Running a plan for one window at one place.
 
-What is written for one window is vmapped by the caller over windows and their samples. A value
-that windows change is held as the entries of its box. Where an operation sees more than that, the
-rest is cut from what was recorded for the image as it is.
+A value that windows change is held as the entries of its box alone, an array of static shape. Where
+an operation sees more than that, the rest is cut from what was recorded for the image as it is. All
+of it is written for one window; the caller vmaps it over windows and their contents.
 """
 
 from __future__ import annotations
@@ -15,14 +15,21 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from pdjax.jaxprs.program import Perform, Step, Value
+from pdjax.jaxprs.program import Operand, Perform, Step, Value
 from pdjax.local.boxes import Box, Range, Ranges, ranges
 from pdjax.local.plan import Decision, Plan
 
 __all__ = ["Kept", "WindowRun", "keep"]
 
 Kept = tuple[int, tuple[tuple[int, int], ...], int | float]
-"""A value, the padding it is stored with on each axis, and what the padding is filled with."""
+"""A value, the padding it is stored with on each axis, and what the padding is filled with.
+
+Windows at the border see beyond the ends of an array. Stored with the padding that they see, any
+window's surroundings are one slice of it.
+"""
+
+Start = jax.Array | np.int32
+"""Where a slice starts on an axis; known, where it is the same at all places of the window."""
 
 
 def keep(values: Mapping[int, Any], kept: Kept) -> jax.Array:
@@ -56,7 +63,7 @@ class WindowRun:
         plan: Plan,
         perform: Perform,
         record: Mapping[Kept, jax.Array],
-        fixed: Mapping[int, Any],
+        fixed: Mapping[int, jax.Array],
         origin: jax.Array,
     ) -> None:
         self.plan = plan
@@ -65,11 +72,12 @@ class WindowRun:
         self.fixed = fixed
         self.place = [_place(own, origin[axis]) for axis, own in enumerate(plan.places)]
         self.values: dict[int, jax.Array] = {}
-        self._starts: dict[tuple[int, bytes], Any] = {}
+        self._starts: dict[tuple[int, bytes], jax.Array] = {}
 
     def run(self, decisions: Sequence[Decision]) -> None:
         """Perform steps, in order."""
         for decision in decisions:
+            # What does not depend on the image is among the fixed values, if it is read at all.
             if decision.box is None:
                 continue
             operands = _StepOperands(self, decision.step)
@@ -79,61 +87,81 @@ class WindowRun:
                 results = decision.rule.apply(decision.step, decision.box, operands)
             self.values.update(zip(decision.step.outputs, results, strict=True))
 
-    def head(
-        self, patch: jax.Array, cut: int, wanted: Sequence[int], other: Plan
-    ) -> list[jax.Array]:
+    def head(self, patch: jax.Array, cut: int, wanted: Sequence[int], other: Plan) -> list[Operand]:
         """Perform steps up to ``cut``, and give what is wanted as another plan has it."""
+        # The window's contents are the box of the image. From here on rules ask for operands, and
+        # what they get is the box, the record around it, or both joined.
         self.values[self.plan.image] = patch
         self.run(self.plan.decisions[:cut])
         return [self.read_as(value, other) for value in wanted]
 
-    def whole(self, value: Value) -> Any:
+    def whole(self, value: Value) -> Operand:
         """All of a value, changed or not."""
         rank = np.ndim(value) if not isinstance(value, int) else len(self._shape(value))
         return self.read(value, (None,) * rank, None)
 
-    def read(self, value: Value, ranges: Ranges, fill: int | float | None) -> Any:
-        """Values in these ranges, which may hang over the ends where there is a ``fill``."""
+    def read(self, value: Value, ranges: Ranges, fill: int | float | None) -> Operand:
+        """Values in these ranges, which may hang over the ends where there is a ``fill``.
+
+        Seen along one axis, the box of a value either covers what is wanted of it, wherever the
+        window lies, and is cut down to that; or it does not, and is put into what was recorded for
+        the image around it::
+
+            box               bbbbbbbbbb          box           bbbbbb
+            wanted              wwwwww            wanted          wwwwwwww
+            result              bbbbbb            record        rrrrrrrrrr
+                                                  joined        bbbbbbrrrr
+                                                  result          bbbbrrrr
+
+        In the second case the record is cut wide enough to take in the whole box at every place,
+        for an insertion that reached over its end would be moved; and then down to what is wanted.
+        """
         if not isinstance(value, int):
             return self._cut(value, ranges)
         box = self.plan.boxes.get(value)
         if box is None:
             return self._read_fixed(value, ranges)
-        values, surround, places, trims = self.values[value], [], [], []
+        values: Operand = self.values[value]
+        around: list[Range | None] = []  # what is cut from the record, by axis,
+        places: list[Start] = []  # where the box goes in it,
+        wanted_part: list[tuple[int, int]] = []  # and what is wanted of both together
         inserted = False
         for axis, (span, wanted) in enumerate(zip(box, ranges, strict=True)):
             dim = self._shape(value)[axis]
-            own = Range(0, np.zeros(1, int), dim) if span is None else span.range
-            asked = wanted or Range(own.axis, np.zeros_like(own.start), dim)
-            offset = own.start - asked.start
-            if span is None or ((offset <= 0) & (offset + own.size >= asked.size)).all():
-                taken = Range(asked.axis, -offset, asked.size)
-                values = self._take(values, axis, taken, fill)
-                surround.append(asked)
+            held = Range(0, np.zeros(1, int), dim) if span is None else span.range
+            asked = wanted or Range(held.axis, np.zeros_like(held.start), dim)
+            offset = held.start - asked.start
+            if span is None or ((offset <= 0) & (offset + held.size >= asked.size)).all():
+                values = self._take(values, axis, Range(asked.axis, -offset, asked.size), fill)
+                around.append(asked)
                 places.append(np.int32(0))
-                trims.append((0, asked.size))
+                wanted_part.append((0, asked.size))
                 continue
             inserted = True
             before = max(0, int(-offset.min()))
-            after = max(0, int((offset + own.size).max()) - asked.size)
-            size = before + asked.size + after
-            surround.append(Range(own.axis, asked.start - before, size))
-            places.append(self._start(own.axis, offset + before))
-            trims.append((before, before + asked.size))
+            after = max(0, int((offset + held.size).max()) - asked.size)
+            around.append(Range(held.axis, asked.start - before, before + asked.size + after))
+            places.append(self._start(held.axis, offset + before))
+            wanted_part.append((before, before + asked.size))
         if not inserted:
             return values
-        old = self.read_old(value, tuple(surround), fill)
+        old = self.read_old(value, tuple(around), fill)
         joined = lax.dynamic_update_slice(old, values, places)
-        return lax.slice(joined, *zip(*trims, strict=True))
+        return lax.slice(joined, *zip(*wanted_part, strict=True))
 
-    def read_as(self, value: int, other: Plan) -> Any:
+    def read_as(self, value: int, other: Plan) -> Operand:
         """What another plan, which holds for more windows, would have in the box of a value."""
+        # Heads of several regions have boxes of several sizes, but there is one tail: each hands
+        # its values over as the plan for all windows keeps them. The tables of that plan have a
+        # row for every place, of which those of this plan are picked.
         index = [np.searchsorted(a, b) for a, b in zip(other.places, self.plan.places, strict=True)]
         wanted = ranges(other.boxes[value])
         return self.read(value, tuple(r and r.at(index[r.axis]) for r in wanted), None)
 
     def read_old(self, value: int, ranges: Ranges, fill: int | float | None = None) -> jax.Array:
         """What the value is for the image as it is, in these ranges."""
+        # The padding is the most that any window reads beyond the ends. Reading with another
+        # padding or fill asks for another copy, but few values are read in more than one way.
         pads, inside = [], []
         for dim, wanted in zip(self._shape(value), ranges, strict=True):
             before, after = _overhang(wanted, dim)
@@ -141,7 +169,7 @@ class WindowRun:
             inside.append(wanted and Range(wanted.axis, wanted.start + before, wanted.size))
         filled = any(before or after for before, after in pads)
         recorded = self.record[value, tuple(pads), (fill or 0.0) if filled else 0.0]
-        return self._cut(recorded, tuple(inside))
+        return jnp.asarray(self._cut(recorded, tuple(inside)))
 
     def read_outside(self, value: int, ranges: Ranges) -> jax.Array:
         """What is outside the box, for the image as it is, with zeros in the place of the box.
@@ -149,6 +177,9 @@ class WindowRun:
         A range is that of the box, or all of an axis.
         """
         old = self.read_old(value, ranges)
+        # The box is a product of intervals, so a place is in it if it is in every axis' interval.
+        # The box may have more entries than change: with zeros in all of them, what is added back
+        # is the whole box as it is now.
         inside = jnp.ones((), bool)
         for axis, (span, wanted) in enumerate(zip(self.plan.boxes[value], ranges, strict=True)):
             if span is None or wanted is not None:
@@ -160,10 +191,12 @@ class WindowRun:
             inside = inside & lax.expand_dims(within, others)
         return jnp.where(inside, jnp.zeros((), old.dtype), old)
 
-    def _read_fixed(self, value: int, ranges: Ranges) -> Any:
+    def _read_fixed(self, value: int, ranges: Ranges) -> Operand:
         made_by = self.plan.fixed_broadcasts.get(value)
         if made_by is None:
             return self._cut(self.fixed[value], ranges)
+        # A parameter that is repeated to the shape of an activation, such as a bias, is repeated to
+        # the size of the box instead: the whole result is never made.
         shape, axes = made_by.in_avals[0].shape, made_by.params["broadcast_dimensions"]
         inner = tuple(
             None if dim == 1 else ranges[axis] for dim, axis in zip(shape, axes, strict=True)
@@ -174,7 +207,7 @@ class WindowRun:
         )
         return self.perform(made_by, self.read(made_by.inputs[0], inner, None), shape=sizes)[0]
 
-    def _take(self, values: Any, axis: int, wanted: Range, fill: int | float | None) -> Any:
+    def _take(self, values: Operand, axis: int, wanted: Range, fill: int | float | None) -> Operand:
         """Cut a range out of a whole axis, padded where the range hangs over."""
         before, after = _overhang(wanted, values.shape[axis])
         if before or after:
@@ -185,7 +218,8 @@ class WindowRun:
         ranges[axis] = Range(wanted.axis, wanted.start + before, wanted.size)
         return self._cut(values, tuple(ranges))
 
-    def _cut(self, values: Any, ranges: Ranges) -> Any:
+    def _cut(self, values: Operand, ranges: Ranges) -> Operand:
+        """Cut ranges, none of which hangs over, out of an array."""
         sizes = tuple(
             dim if wanted is None else wanted.size
             for wanted, dim in zip(ranges, np.shape(values), strict=True)
@@ -195,10 +229,15 @@ class WindowRun:
         starts = [np.int32(0) if r is None else self._start(r.axis, r.start) for r in ranges]
         return lax.dynamic_slice(values, starts, sizes)
 
-    def _start(self, axis: int, table: np.ndarray) -> Any:
-        """Look up a start by the place of the window."""
+    def _start(self, axis: int, table: np.ndarray) -> Start:
+        """Look up a start by the place of the window.
+
+        Vmapped over windows, a slice from a start that differs becomes a gather. A start that is
+        the same at all places stays a constant, and its slice a slice.
+        """
         if (table == table[0]).all():
             return np.int32(table[0])
+        # Neighbouring steps share their tables: each is looked up once.
         key = axis, table.astype(np.int32).tobytes()
         if key not in self._starts:
             self._starts[key] = jnp.asarray(table, jnp.int32)[self.place[axis]]
@@ -218,7 +257,7 @@ class _StepOperands:
     def box(self, index: int) -> Box:
         return self._run.plan.box(self._step.inputs[index]) or ()
 
-    def read(self, index: int, ranges: Ranges, fill: int | float | None = None) -> Any:
+    def read(self, index: int, ranges: Ranges, fill: int | float | None = None) -> Operand:
         return self._run.read(self._step.inputs[index], ranges, fill)
 
     def read_outside(self, index: int, ranges: Ranges) -> jax.Array:
@@ -227,15 +266,16 @@ class _StepOperands:
             raise TypeError(f"a constant of {self._step.name} has no box")
         return self._run.read_outside(value, ranges)
 
-    def bind(self, *values: Any, **changed: Any) -> list[Any]:
+    def bind(self, *values: Operand, **changed: object) -> list[jax.Array]:
         return self._run.perform(self._step, *values, **changed)
 
-    def whole(self) -> list[Any]:
+    def whole(self) -> list[jax.Array]:
         return self.bind(*(self._run.whole(value) for value in self._step.inputs))
 
 
 def _place(places: np.ndarray, origin: jax.Array) -> jax.Array:
-    """Index of an origin among the places of a plan."""
+    """Index of an origin among the places of a plan: the row of its tables."""
+    # A plan for some places has no row for the others, which are never asked for.
     index = np.searchsorted(places, np.arange(places[-1] + 1))
     return jnp.asarray(index, jnp.int32)[origin]
 

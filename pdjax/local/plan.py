@@ -1,21 +1,24 @@
-"""Deciding, before anything runs, which box of every value a window can change."""
+"""Deciding, before anything runs, which box of every value a window can change.
+
+The box of the window is followed from the image through all steps, by the rule of each. As `boxes`
+shows by example, it gets smaller with every stride and grows with every kernel, and where it has
+come to be most of the array, or meets an operation without a rule, the rest of the network is
+evaluated as a whole.
+"""
 
 from __future__ import annotations
 
 import dataclasses
 import functools
+import math
 from collections.abc import Sequence
-from typing import Any
 
 from pdjax.jaxprs.program import Program, Step, Value
-from pdjax.local.boxes import Box, Places, all_places, share, whole, window_box
+from pdjax.local.boxes import Box, Places, all_places, box_sizes, share, whole, window_box
 from pdjax.local.rules import RULES
 from pdjax.local.rules.rule import Rule
 
-__all__ = ["INHERITED", "Decision", "Plan", "make_plan"]
-
-
-INHERITED = "its operands have changed as a whole"
+__all__ = ["Decision", "Plan", "make_plan"]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -30,7 +33,7 @@ class Decision:
     box : Box or None
         The box of its results; None where they do not depend on the image.
     why : str
-        Why it is evaluated as a whole; empty where it is not.
+        Why it is evaluated as a whole, where that begins with this step; empty elsewhere.
     """
 
     step: Step
@@ -38,12 +41,33 @@ class Decision:
     box: Box | None
     why: str = ""
 
+    def arithmetic(self, full: bool = False) -> int:
+        """Multiplications and additions of the step in its box, or for the full result."""
+        step = self.step
+        shape = step.out_avals[0].shape
+        results = math.prod(shape if full or self.box is None else box_sizes(self.box, shape))
+        if step.name == "conv_general_dilated":
+            kernel, numbers = step.in_avals[1].shape, step.params["dimension_numbers"]
+            return 2 * results * math.prod(kernel) // kernel[numbers.rhs_spec[0]]
+        if step.name == "dot_general":
+            contracted = step.params["dimension_numbers"][0][0]
+            return 2 * results * math.prod(step.in_avals[0].shape[axis] for axis in contracted)
+        return results * math.prod(step.params.get("window_dimensions", (1,)))
+
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Plan:
     """Decisions for all steps, and the box of every value that depends on the image.
 
-    Boxes hold for windows at ``places``.
+    Attributes
+    ----------
+    program : Program
+    decisions : tuple of Decision
+        One for every step, in order.
+    boxes : dict
+        By number of a value, the box that a window can change of it.
+    places : Places
+        Where the window may lie: the plan holds for windows at these places only.
     """
 
     program: Program
@@ -93,6 +117,7 @@ def make_plan(
         decisions.append(decision)
         if decision.box is not None:
             for output, aval in zip(step.outputs, step.out_avals, strict=True):
+                # A step with results of several ranks has no rule: all of them have changed.
                 alike = len(decision.box) == len(aval.shape)
                 boxes[output] = decision.box if alike else (None,) * len(aval.shape)
     return Plan(program, tuple(decisions), boxes, places)
@@ -103,17 +128,22 @@ def _box(boxes: dict[int, Box], value: Value) -> Box | None:
 
 
 def _decide(step: Step, inputs: list[Box | None], largest_share: float) -> Decision:
+    # A step that depends on parameters alone is no part of the evaluation: it is done once, before.
     if all(box is None for box in inputs):
         return Decision(step, None, None)
-    everything: Any = (None,) * len(step.out_avals[0].shape)
+    everything: Box = (None,) * len(step.out_avals[0].shape)
+    # Once all of an operand may have changed there is nothing to follow any more. This holds for
+    # most of the steps behind the one where it began, which alone says why.
     if all(box is None or whole(box) for box in inputs):
-        return Decision(step, None, everything, INHERITED)
+        return Decision(step, None, everything)
     rule = RULES.get(step.name)
     box = rule.box(step, inputs) if rule else None
     if rule is None:
         return Decision(step, None, everything, f"{step.name} has no rule")
     if box is None:
         return Decision(step, None, everything, f"{step.name} mixes the box with the rest")
+    # Arithmetic is saved in proportion to the box, but cutting its surroundings out and putting
+    # the box into them costs time for every step. `cost` finds the share beyond which it is more.
     if not whole(box) and share(box) > largest_share:
         return Decision(step, None, everything, "the box is most of the array")
     return Decision(step, rule, box, "the box has grown to the whole array" if whole(box) else "")

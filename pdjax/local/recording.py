@@ -4,42 +4,57 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Hashable, Sequence
+from typing import Any, TypeVar
 
 import jax
 import jax.numpy as jnp
 
-from pdjax._checks import per_axis
-from pdjax._types import Array, Float, Function, Params
-from pdjax.jaxprs.lowerings import performer, platform
-from pdjax.jaxprs.program import flatten
+from pdjax._checks import ArgumentValueError, check_count, per_axis
+from pdjax._devices import platform
+from pdjax._types import Array, Float, Function, Params, static
+from pdjax.jaxprs.lowerings import performer
+from pdjax.jaxprs.program import trace
 from pdjax.local.cost import Schedule, schedule
-from pdjax.local.grouping import check_batch_size
 from pdjax.local.interpreter import Kept, WindowRun, keep
 from pdjax.local.report import Report, make_report
 
 __all__ = ["Record", "Static", "record"]
 
+Name = TypeVar("Name", bound=Hashable)
 
+
+# As `_record` is compiled, records of one function, window and shape come from its cache with the
+# very same object, and `evaluate`, for which it is static, is compiled once for all of them.
 @dataclasses.dataclass(frozen=True, eq=False)
 class Static:
-    """Everything about a recorded function that is not an array; equal only to itself."""
+    """Everything about a recorded function that is not an array; equal only to itself.
+
+    Attributes
+    ----------
+    schedule : Schedule
+        Which boxes are evaluated, and how many images at once.
+    kept : tuple of Kept
+        What the arrays in ``kept`` of the record are.
+    fixed : tuple of int
+        Values that depend on the parameters alone and are read.
+    params, outputs : PyTreeDef
+        Structures of the parameters and of what the function returns.
+    window : tuple of int
+    lowerings : bool
+        Whether operations are put in the form that the device runs fastest.
+    """
 
     schedule: Schedule
     kept: tuple[Kept, ...]
     fixed: tuple[int, ...]
-    params: Any
-    outputs: Any
+    params: jax.tree_util.PyTreeDef
+    outputs: jax.tree_util.PyTreeDef
     window: tuple[int, ...]
     lowerings: bool
 
 
-@functools.partial(
-    jax.tree_util.register_dataclass,
-    data_fields=("outputs", "kept", "constants"),
-    meta_fields=("static",),
-)
+@jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class Record:
     """A function run once, and what is needed to run it again where a window has changed.
@@ -54,14 +69,15 @@ class Record:
         Activations, those that are needed.
     constants : tuple of arrays
         What the function closes over.
-    static : object
+    static : Static
         The plan.
     """
 
+    # Any, for JAX itself fills PyTrees with other things than arrays, such as axes and shapes.
     outputs: Any
     kept: Any
     constants: Any
-    static: Any
+    static: Static = static()
 
     def report(self) -> Report:
         """Say, step by step, which box is evaluated, what it saves, and where boxes end."""
@@ -70,8 +86,7 @@ class Record:
     @property
     def batch_size(self) -> int:
         """Perturbed images that are best evaluated in one call."""
-        plan: Schedule = self.static.schedule
-        return max(plan.head, plan.tail)
+        return max(self.static.schedule.head, self.static.schedule.tail)
 
     def __repr__(self) -> str:
         size = sum(leaf.nbytes for leaf in jax.tree.leaves((self.kept, self.constants)))
@@ -98,7 +113,7 @@ def record(
     ----------
     f : callable
         ``f(params, images (n, *spatial, c))`` -> PyTree of arrays ``(n, ...)``; hashable, as for
-        `jax.jit`. It must treat the images of a batch alike and apart.
+        `jax.jit`. It must treat every image of a batch the same and by itself.
     params : PyTree of arrays
         Parameters of ``f``.
     image : float array, shape (*spatial, c)
@@ -132,17 +147,27 @@ def record(
     >>> pdjax.local.evaluate(recorded, params, jnp.array([[0, 4]]), jnp.ones((1, 4, 4, 3)))
     {'mean': Array([[0.75, 0.75]], dtype=float32)}
     """
-    check_batch_size(batch_size)
+    if batch_size is not None:
+        check_count("batch_size", batch_size)
+    check_count("num_images", num_images, least=0)
+    if image.ndim < 2:
+        raise ArgumentValueError(
+            "image", f"of shape {image.shape} must be (*spatial, channels)", "add the channel axis"
+        )
     sides = per_axis(window, image.ndim - 1, "window")
-    for size, k in zip(image.shape, sides, strict=False):
-        if k > size:
-            raise ValueError(
-                f"window={window!r} is larger than the image of shape {image.shape}; choose a "
-                "smaller window"
-            )
+    if any(k > size for size, k in zip(image.shape, sides, strict=False)):
+        raise ArgumentValueError(
+            "window",
+            f"is larger than the image of shape {image.shape}",
+            "choose a smaller window",
+            value=window,
+        )
     return _record(f, params, image, sides, batch_size, num_images, lowerings)
 
 
+# The plan is made while this is traced, as it depends on shapes alone. Parameters, image and what
+# the function closes over are arguments there and arrays of the record: as constants of a program
+# they would be folded for seconds and stored with it.
 @functools.partial(jax.jit, static_argnums=(0, 3, 4, 5, 6))
 def _record(
     f: Function,
@@ -153,39 +178,49 @@ def _record(
     num_images: int,
     lowerings: bool,
 ) -> Record:
-    closed, shapes = jax.make_jaxpr(f, return_shape=True)(params, image[None])
-    _check_outputs(shapes)
-    program = flatten(closed)
-    values = program.bound(closed.consts, [*jax.tree.leaves(params), image[None]])
+    program, constants, outputs = trace(f, params, image[None])
+    _check_outputs(outputs)
     best = schedule(program, window, platform(), batch_size, num_images)
     kept, fixed = _needs(best, window)
-    static = Static(
-        best, kept, fixed, jax.tree.structure(params), jax.tree.structure(shapes), window, lowerings
+    facts = Static(
+        schedule=best,
+        kept=kept,
+        fixed=fixed,
+        params=jax.tree.structure(params),
+        outputs=jax.tree.structure(outputs),
+        window=window,
+        lowerings=lowerings,
     )
+    values = program.bound(constants, [*jax.tree.leaves(params), image[None]])
     # Once and for one image: other forms would take longer to compile than they save.
     program.run(performer(False), values)
     return Record(
-        outputs=jax.tree.unflatten(static.outputs, program.outputs(values)),
+        outputs=jax.tree.unflatten(facts.outputs, program.outputs(values)),
         kept=tuple(keep(values, one) for one in kept),
-        constants=tuple(jnp.asarray(const) for const in closed.consts),
-        static=static,
+        constants=tuple(jnp.asarray(const) for const in constants),
+        static=facts,
     )
 
 
-class _Asked(dict[Any, jax.Array]):
+class _Asked(dict[Name, jax.Array]):
     """A mapping that makes up what it is asked for, and so learns what is needed."""
 
-    def __init__(self, make: Callable[[Any], jax.Array]) -> None:
+    def __init__(self, make: Callable[[Name], jax.Array]) -> None:
         super().__init__()
         self._make = make
 
-    def __missing__(self, key: Any) -> jax.Array:
+    def __missing__(self, key: Name) -> jax.Array:
         self[key] = self._make(key)
         return self[key]
 
 
 def _needs(best: Schedule, window: tuple[int, ...]) -> tuple[tuple[Kept, ...], tuple[int, ...]]:
-    """Find, by a run without numbers, what has to be kept and which fixed values are read."""
+    """Find, by a run without numbers, what has to be kept and which fixed values are read.
+
+    Which surroundings a rule reads, and how far they hang over the ends of an array, is known to
+    the rule alone. So one window is evaluated on abstract values, with a record that notes what it
+    is asked for: what is kept of the real run is that, and nothing else.
+    """
     avals, plan = best.plan.program.avals, best.plan
 
     def kept_zeros(one: Kept) -> jax.Array:
@@ -193,27 +228,32 @@ def _needs(best: Schedule, window: tuple[int, ...]) -> tuple[tuple[Kept, ...], t
         sides = zip(avals[value].shape, pads, strict=True)
         return jnp.zeros([dim + sum(pad) for dim, pad in sides], avals[value].dtype)
 
-    kept = _Asked(kept_zeros)
-    fixed = _Asked(lambda value: jnp.zeros(avals[value].shape, avals[value].dtype))
+    def fixed_zeros(value: int) -> jax.Array:
+        return jnp.zeros(avals[value].shape, avals[value].dtype)
 
-    def one(origin: jax.Array, patch: jax.Array) -> list[jax.Array]:
+    kept, fixed = _Asked(kept_zeros), _Asked(fixed_zeros)
+
+    # The form in which operations are performed makes no difference to what is read.
+    def evaluate_one(origin: jax.Array, patch: jax.Array) -> list[jax.Array]:
+        # The heads of all regions read surroundings of their own; there is one tail.
         runs = [WindowRun(plan, performer(False), kept, fixed, origin) for plan in best.plans]
         for run in runs:
             run.head(patch, best.cut, best.crossing, plan)
         runs[-1].run(plan.decisions[best.cut :])
-        return [runs[-1].whole(value) for value in plan.program.results]
+        return [jnp.asarray(runs[-1].whole(value)) for value in plan.program.results]
 
     image = avals[plan.image]
     patch = jax.ShapeDtypeStruct((1, *window, image.shape[-1]), image.dtype)
-    jax.eval_shape(one, jax.ShapeDtypeStruct((len(window),), jnp.int32), patch)
+    jax.eval_shape(evaluate_one, jax.ShapeDtypeStruct((len(window),), jnp.int32), patch)
     return tuple(kept), tuple(fixed)
 
 
-def _check_outputs(shapes: Any) -> None:
-    for path, aval in jax.tree.leaves_with_path(shapes):
+def _check_outputs(outputs: Any) -> None:
+    for path, aval in jax.tree.leaves_with_path(outputs):
         if not aval.shape or aval.shape[0] != 1:
-            raise ValueError(
-                f"f returns an array of shape {aval.shape} for one image at "
-                f"{jax.tree_util.keystr(path) or 'its output'}; its outputs must be (n, ...) for "
-                "n images"
+            raise ArgumentValueError(
+                "f",
+                f"returns an array of shape {aval.shape} for one image at "
+                f"{jax.tree_util.keystr(path) or 'its output'}",
+                "its outputs must be (n, ...) for n images",
             )

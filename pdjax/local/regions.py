@@ -17,7 +17,6 @@ import numpy as np
 
 from pdjax.local.boxes import Places
 from pdjax.local.plan import Decision, Plan, make_plan
-from pdjax.local.work import arithmetic
 
 __all__ = ["MAX_AXES", "favourable_places", "region_of", "region_plans", "region_shares"]
 
@@ -45,22 +44,26 @@ def favourable_places(plan: Plan, cut: int) -> tuple[Places, float]:
     float
         Share of the plan's arithmetic that is saved, averaged over all places.
     """
-    work = np.array([arithmetic(d) for d in plan.decisions if d.box is not None], float)
+    work = np.array([d.arithmetic() for d in plan.decisions if d.box is not None], float)
     head = [d for d in plan.decisions[:cut] if d.box is not None]
+    # What is left of the arithmetic of every step of the head, by share of favourable places. The
+    # arithmetic goes with the product of the sides of a box, and places on different axes combine
+    # freely, so what is left on average is the product over axes.
     left: np.ndarray | float = 1.0
-    chosen = []
+    options = []
     for axis, places in enumerate(plan.places):
         sizes = np.stack([_relative_sizes(d, axis, len(places)) for d in head])
+        # The most favourable place is the one with the least arithmetic in all steps together.
         order = np.argsort(work[: len(head)] @ sizes, kind="stable")
         counts = np.maximum(1, (SHARES * len(places)).astype(int))
         # Steps by counts: the largest box over so many of the most favourable places.
         largest = np.maximum.accumulate(sizes[:, order], axis=1)[:, counts - 1]
         share = counts / len(places)
         left = left * (share * largest + 1 - share)
-        chosen.append([np.sort(places[order[:count]]) for count in counts])
+        options.append([np.sort(places[order[:count]]) for count in counts])
     saved = work[: len(head)] @ (1 - left)
     best = int(saved.argmax())
-    return tuple(options[best] for options in chosen), float(saved[best] / work.sum())
+    return tuple(by_share[best] for by_share in options), float(saved[best] / work.sum())
 
 
 def _relative_sizes(decision: Decision, axis: int, places: int) -> np.ndarray:
@@ -68,6 +71,7 @@ def _relative_sizes(decision: Decision, axis: int, places: int) -> np.ndarray:
     for span in decision.box or ():
         if span is not None and span.axis == axis:
             return np.maximum(span.high - span.low, 1) / span.size
+    # A step that is whole along this axis takes the same at all places.
     return np.ones(places)
 
 
@@ -81,7 +85,11 @@ def region_plans(
 
 
 def region_of(plans: tuple[Plan, ...], origins: jax.Array) -> jax.Array:
-    """Return which of `region_plans` holds for all of some windows ``(n, d)``: an int."""
+    """Return which of `region_plans` holds for all of some windows ``(n, d)``: an int.
+
+    The number has one bit an axis, in the order of `region_plans`: 1 where the place of any window
+    on that axis is not favourable.
+    """
     number = jnp.zeros((), jnp.int32)
     for axis, places in enumerate(plans[-1].places):
         unfavourable = ~np.isin(places, plans[0].places[axis])
@@ -91,6 +99,7 @@ def region_of(plans: tuple[Plan, ...], origins: jax.Array) -> jax.Array:
 
 def region_shares(plans: tuple[Plan, ...]) -> np.ndarray:
     """Share of all places of a window that fall into each region."""
+    # In the order of `region_plans`: favourable before all others, the last axis fastest.
     shares = np.ones(1)
     if len(plans) > 1:
         for some, places in zip(plans[0].places, plans[-1].places, strict=True):

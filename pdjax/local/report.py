@@ -7,9 +7,8 @@ import itertools
 
 from pdjax.local.boxes import box_sizes
 from pdjax.local.cost import Schedule
-from pdjax.local.plan import INHERITED, Decision, Plan
+from pdjax.local.plan import Decision, Plan
 from pdjax.local.regions import region_shares
-from pdjax.local.work import arithmetic
 
 __all__ = ["Report", "Row", "make_report"]
 
@@ -88,6 +87,7 @@ class Report:
 def make_report(best: Schedule) -> Report:
     """Summarise a plan by scope."""
     changed = [d for d in best.plan.decisions if d.box is not None]
+    # Where boxes end within a layer, it gets a row for either part.
     groups = itertools.groupby(changed, key=lambda d: (d.step.where, d.rule is None))
     rows = tuple(_row(where, list(decisions)) for (where, _), decisions in groups)
     full = max(sum(row.full_arithmetic for row in rows), 1)
@@ -98,23 +98,18 @@ def make_report(best: Schedule) -> Report:
 
 def _arithmetic(best: Schedule, head: Plan) -> int:
     decisions = (*head.decisions[: best.cut], *best.plan.decisions[best.cut :])
-    return sum(arithmetic(d) for d in decisions if d.box is not None)
+    return sum(d.arithmetic() for d in decisions if d.box is not None)
 
 
 def _row(where: str, decisions: list[Decision]) -> Row:
     last = decisions[-1]
     full = tuple(last.step.out_avals[0].shape)
-    heavy = max(decisions, key=lambda d: arithmetic(d, full=True))
+    heavy = max(decisions, key=lambda d: d.arithmetic(full=True))
     return Row(
         where=f"{where or 'function'} ({heavy.step.name})",
         box=box_sizes(last.box, full) if last.box is not None else full,
         full=full,
-        arithmetic=sum(arithmetic(d) for d in decisions),
-        full_arithmetic=sum(arithmetic(d, full=True) for d in decisions),
-        why=_cause(decisions),
+        arithmetic=sum(d.arithmetic() for d in decisions),
+        full_arithmetic=sum(d.arithmetic(full=True) for d in decisions),
+        why=next((d.why for d in decisions if d.why), ""),
     )
-
-
-def _cause(decisions: list[Decision]) -> str:
-    """Return the first reason that is not merely that of an earlier step."""
-    return next((d.why for d in decisions if d.why and d.why != INHERITED), "")

@@ -1,4 +1,4 @@
-"""Operations in the form that CPUs run fastest give the same numbers."""
+"""Operations in the form that a device runs fastest give the same numbers."""
 
 from __future__ import annotations
 
@@ -8,62 +8,16 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from helpers.local_reference import quick_compilation
 from jax import lax
 
-from pdjax.local import tuned
-
-NHWC = ("NHWC", "HWIO", "NHWC")
-
-# Sides, channels in and out, kernel, stride, dilation, padding, groups.
-CONVOLUTIONS = {
-    "one entry": (9, 3, 5, 1, 1, 1, 0, 1),
-    "one entry, stride": (9, 3, 5, 1, 2, 1, 0, 1),
-    "one entry, padded": (9, 3, 5, 1, 1, 1, 1, 1),
-    "winograd, even": (14, 64, 64, 3, 1, 1, 1, 1),
-    "winograd, odd, not padded": (13, 64, 70, 3, 1, 1, 0, 1),
-    "small map": (9, 32, 40, 5, 2, 1, 2, 1),
-    "added row": (30, 8, 8, 3, 1, 2, 0, 1),
-    "added row, stride 4": (40, 3, 8, 11, 4, 1, 0, 1),
-    "as it is": (30, 3, 8, 3, 1, 1, 1, 1),
-    "groups": (20, 8, 6, 3, 2, 1, 0, 2),
-    "groups, padded": (20, 8, 6, 3, 1, 1, 1, 2),
-    "depthwise": (20, 8, 8, 3, 2, 1, 1, 8),
-    "depthwise, dilated": (20, 8, 8, 3, 1, 2, 2, 8),
-}
+from pdjax._devices import platform
+from pdjax.jaxprs.lowerings import performer, tuned
+from pdjax.jaxprs.program import trace
 
 
-def noise(*shape: int, seed: int = 0) -> jax.Array:
-    return jnp.asarray(np.random.default_rng(seed).standard_normal(shape), jnp.float32)
-
-
-@pytest.mark.parametrize("case", CONVOLUTIONS)
-def test_convolution(case: str) -> None:
-    side, channels, features, size, stride, dilation, padding, groups = CONVOLUTIONS[case]
-    f = functools.partial(
-        lax.conv_general_dilated,
-        window_strides=(stride, stride),
-        padding=((padding, padding + stride - 1), (padding, padding)),
-        rhs_dilation=(dilation, dilation),
-        dimension_numbers=NHWC,
-        feature_group_count=groups,
-    )
-    x = noise(2, side, side + 1, channels)
-    kernel = noise(size, size, channels // groups, features, seed=1)
-    expected = f(x, kernel)
-    result = tuned(f)(x, kernel)
-    assert result.shape == expected.shape
-    np.testing.assert_allclose(result, expected, atol=3e-6 * float(jnp.abs(expected).max()))
-
-
-@pytest.mark.parametrize("layout", [("NCHW", "OIHW", "NCHW"), ("NHWC", "OIHW", "NHWC")])
-def test_other_layouts_are_transposed_or_left_alone(layout: tuple[str, str, str]) -> None:
-    shape = (1, 12, 12, 32) if layout[0] == "NHWC" else (1, 32, 12, 12)
-    x, kernel = noise(*shape), noise(8, 32, 3, 3)
-
-    def f(x: jax.Array, kernel: jax.Array) -> jax.Array:
-        return lax.conv_general_dilated(x, kernel, (1, 1), "VALID", dimension_numbers=layout)
-
-    np.testing.assert_allclose(tuned(f)(x, kernel), f(x, kernel), atol=1e-4)
+def noise(*shape: int) -> jax.Array:
+    return jnp.asarray(np.random.default_rng(0).standard_normal(shape), jnp.float32)
 
 
 @pytest.mark.parametrize("dtype", [jnp.float32, jnp.int32])
@@ -79,7 +33,9 @@ def test_window_reductions(dtype: type, size: int) -> None:
             lax.reduce_window(x, jnp.asarray(0, dtype), lax.add, window, strides, padding),
         ]
 
-    for result, expected in zip(tuned(f)(x), f(x), strict=True):
+    with quick_compilation(), jax.default_device("cpu"):
+        results = jax.jit(lambda x: (tuned(f)(x), f(x)))(x)
+    for result, expected in zip(*results, strict=True):
         np.testing.assert_allclose(result, expected, atol=1e-4)
 
 
@@ -90,3 +46,29 @@ def test_outputs_keep_their_structure_and_constants() -> None:
     x = noise(3)
     assert jax.tree.structure(tuned(f)(x)) == jax.tree.structure(f(x))
     jax.tree.map(np.testing.assert_array_equal, tuned(f)(x), f(x))
+
+
+def test_without_lowerings_steps_are_performed_as_they_were_traced() -> None:
+    def f(x: jax.Array) -> jax.Array:
+        return lax.reduce_window(x, -jnp.inf, lax.max, (1, 3, 3, 1), (1, 1, 1, 1), "SAME")
+
+    (step,) = trace(f, noise(1, 6, 6, 2)).program.steps
+    with jax.default_device("cpu"):
+        plain, other = (
+            str(jax.make_jaxpr(functools.partial(performer(lowerings), step))(noise(1, 6, 6, 2)))
+            for lowerings in (False, True)
+        )
+    assert "reduce_window_max" in plain
+    assert "reduce_window_max" not in other
+
+
+def test_forms_are_those_of_the_default_platform() -> None:
+    x, kernel = noise(1, 8, 8, 4), noise(1, 1, 4, 4)
+
+    def f(x: jax.Array) -> jax.Array:
+        return lax.conv_general_dilated(
+            x, kernel, (1, 1), "VALID", dimension_numbers=("NHWC", "HWIO", "NHWC")
+        )
+
+    program = str(jax.make_jaxpr(tuned(f))(x))
+    assert ("conv_general_dilated" in program) == (platform() != "cpu")

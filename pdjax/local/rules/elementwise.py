@@ -2,26 +2,25 @@
 
 from __future__ import annotations
 
-from typing import Any
+import jax
 
+from pdjax.jaxprs.program import Step
 from pdjax.local.boxes import Box, hull, ranges
 from pdjax.local.rules.rule import Boxes, Operands, Rule
 
-__all__ = ["CONCATENATE", "ELEMENTWISE", "ELEMENTWISE_NAMES"]
+__all__ = ["RULES"]
 
-ELEMENTWISE_NAMES = (
-    "abs", "acos", "acosh", "add", "add_any", "and", "asin", "asinh", "atan", "atan2", "atanh",
-    "bessel_i0e", "bessel_i1e", "cbrt", "ceil", "clamp", "clz", "convert_element_type", "copy",
-    "cos", "cosh", "digamma", "div", "eq", "erf", "erf_inv", "erfc", "exp", "exp2", "expm1",
-    "floor", "ge", "gt", "imag", "integer_pow", "is_finite", "le", "lgamma", "log", "log1p",
-    "logistic", "lt", "max", "min", "mul", "ne", "neg", "nextafter", "not", "or", "polygamma",
-    "population_count", "pow", "real", "reduce_precision", "rem", "round", "rsqrt", "select_n",
-    "shift_left", "shift_right_arithmetic", "shift_right_logical", "sign", "sin", "sinh", "sqrt",
-    "square", "stop_gradient", "sub", "tan", "tanh", "xor", "zeta",
-)  # fmt: skip
+ELEMENTWISE_NAMES = """
+    abs acos acosh add add_any and asin asinh atan atan2 atanh bessel_i0e bessel_i1e cbrt ceil
+    clamp clz convert_element_type copy cos cosh digamma div eq erf erf_inv erfc exp exp2 expm1
+    floor ge gt imag integer_pow is_finite le lgamma log log1p logistic lt max min mul ne neg
+    nextafter not or polygamma population_count pow real reduce_precision rem round rsqrt select_n
+    shift_left shift_right_arithmetic shift_right_logical sign sin sinh sqrt square stop_gradient
+    sub tan tanh xor zeta
+"""
 
 
-def _elementwise_box(step: Any, boxes: Boxes) -> Box | None:
+def _elementwise_box(step: Step, boxes: Boxes) -> Box | None:
     shape = step.out_avals[0].shape
     changed = []
     for box, aval in zip(boxes, step.in_avals, strict=True):
@@ -30,32 +29,39 @@ def _elementwise_box(step: Any, boxes: Boxes) -> Box | None:
         if aval.shape != shape:  # one entry changes a whole axis
             return None
         changed.append(box)
+    # Branches of a network meet here, which may have changed in different boxes.
     return tuple(hull(spans) for spans in zip(*changed, strict=True))
 
 
-def _elementwise_apply(step: Any, box: Box, operands: Operands) -> list[Any]:
+def _elementwise_apply(step: Step, box: Box, operands: Operands) -> list[jax.Array]:
+    # Operands may have boxes of their own, within that of the result; all are read in the latter.
     wanted = ranges(box)
     values = []
     for index, aval in enumerate(step.in_avals):
         if not aval.shape:
             values.append(operands.read(index, ()))
             continue
+        # Axes of one entry are repeated along those of the others.
         own = tuple(None if dim == 1 else one for dim, one in zip(aval.shape, wanted, strict=True))
         values.append(operands.read(index, own))
     return operands.bind(*values)
 
 
-def _concatenate_box(step: Any, boxes: Boxes) -> Box | None:
+def _concatenate_box(step: Step, boxes: Boxes) -> Box | None:
     changed = [box for box in boxes if box is not None]
     axis = step.params["dimension"]
+    # Joined along the channels, boxes lie side by side. Along an axis on which they have a place,
+    # they would come to lie apart.
     if any(box[axis] is not None for box in changed):
         return None
     return tuple(hull(spans) for spans in zip(*changed, strict=True))
 
 
-def _concatenate_apply(step: Any, box: Box, operands: Operands) -> list[Any]:
+def _concatenate_apply(step: Step, box: Box, operands: Operands) -> list[jax.Array]:
     return operands.bind(*(operands.read(i, ranges(box)) for i in range(len(step.inputs))))
 
 
-ELEMENTWISE = Rule(_elementwise_box, _elementwise_apply)
-CONCATENATE = Rule(_concatenate_box, _concatenate_apply)
+RULES: dict[str, Rule] = {
+    **dict.fromkeys(ELEMENTWISE_NAMES.split(), Rule(_elementwise_box, _elementwise_apply)),
+    "concatenate": Rule(_concatenate_box, _concatenate_apply),
+}

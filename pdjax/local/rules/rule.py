@@ -1,12 +1,18 @@
-"""What a rule is: how a box goes through an operation, and how the operation is done on a box."""
+"""What a rule is: how a box goes through an operation, and how the operation is done on a box.
+
+A rule is added to the ``RULES`` of the file that its operation belongs to, by name of the
+primitive; `pdjax.local.rules` collects them. The simplest to copy is that of ``reverse`` in
+`pdjax.local.rules.structure`.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import jax
 
+from pdjax.jaxprs.program import Operand, Step
 from pdjax.local.boxes import Box, Ranges
 
 __all__ = ["Boxes", "Operands", "Rule"]
@@ -22,8 +28,12 @@ class Operands(Protocol):
     def box(self, index: int) -> Box:
         """Return the box of an operand that windows change."""
 
-    def read(self, index: int, ranges: Ranges, fill: int | float | None = None) -> jax.Array:
-        """Return the new values of an operand in these ranges, ``fill`` beyond its ends."""
+    def read(self, index: int, ranges: Ranges, fill: int | float | None = None) -> Operand:
+        """Return the new values of an operand in these ranges, ``fill`` beyond its ends.
+
+        They are the values of its box where the ranges lie in it, and elsewhere those of the image
+        as it is.
+        """
 
     def read_outside(self, index: int, ranges: Ranges) -> jax.Array:
         """Return an operand for the image as it is, with zeros in the place of the box.
@@ -31,7 +41,7 @@ class Operands(Protocol):
         A range is that of the box, or all of an axis.
         """
 
-    def bind(self, *values: jax.Array, **changed: object) -> list[jax.Array]:
+    def bind(self, *values: Operand, **changed: object) -> list[jax.Array]:
         """Perform the step on these values, with some of its parameters replaced."""
 
 
@@ -42,10 +52,11 @@ class Rule(NamedTuple):
     ----------
     box : callable
         ``box(step, boxes)`` -> the box of every result that can change, or None where there is
-        nothing to be gained over evaluating the whole result.
+        nothing to be gained over evaluating the whole result. At least one operand has a box that
+        is not the whole array.
     apply : callable
         ``apply(step, box, operands)`` -> the values of the results in that box.
     """
 
-    box: Callable[[Any, Boxes], Box | None]
-    apply: Callable[[Any, Box, Operands], list[jax.Array]]
+    box: Callable[[Step, Boxes], Box | None]
+    apply: Callable[[Step, Box, Operands], list[jax.Array]]

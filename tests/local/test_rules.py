@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import itertools
 from collections.abc import Callable
 from typing import Any
@@ -11,10 +10,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from helpers.local_reference import assert_close, pasted, quick_compilation
+from helpers.local_reference import assert_close, dense, evaluate, quick_compilation
 from jax import lax
 
-import pdjax.local
+from pdjax import local
 
 SHAPE, WINDOW = (9, 11, 4), (2, 3)
 ROWS = np.linspace(-1, 1, 9).reshape(1, 9, 1, 1)
@@ -103,19 +102,22 @@ def functions(blurred: bool, x: jax.Array) -> dict[str, Any]:
 @pytest.fixture(scope="module", params=[False, True], ids=["image", "convolution"])
 def both(request) -> tuple[np.ndarray, dict[str, Any], dict[str, Any]]:
     """Origins, and what comes out locally and densely at each."""
-    predict = functools.partial(functions, request.param)
+
+    def f(params: None, images: jax.Array) -> dict[str, Any]:
+        return functions(request.param, images)
+
     rng = np.random.default_rng(0)
     origins = np.array(list(itertools.product(range(8), range(9))))
     with quick_compilation(), jax.enable_x64(True), jax.numpy_dtype_promotion("strict"):
         image = jnp.asarray(rng.random(SHAPE))
         patches = jnp.asarray(rng.random((len(origins), *WINDOW, 4)) - 0.5)
-        dense = jax.jit(predict)(pasted(image, jnp.asarray(origins), patches))
-        record = pdjax.local.record(lambda _, x: predict(x), {}, image, window=WINDOW)
-        local = jax.jit(pdjax.local.evaluate)(record, {}, jnp.asarray(origins), patches)
-        return jax.tree.map(np.asarray, (origins, local, dense))
+        expected = dense(f, None, image, jnp.asarray(origins), patches)
+        record = local.record(f, None, image, window=WINDOW)
+        found = evaluate(record, None, jnp.asarray(origins), patches)
+        return jax.tree.map(np.asarray, (origins, found, expected))
 
 
 @pytest.mark.parametrize("name", OPERATIONS)
 def test_operation(name: str, both: tuple[np.ndarray, dict[str, Any], dict[str, Any]]) -> None:
-    origins, local, dense = both
-    assert_close(local[name], dense[name], origins, 1e-12)
+    origins, found, expected = both
+    assert_close(found[name], expected[name], origins, 1e-12)
