@@ -54,17 +54,18 @@ class Sampler(Protocol):
 
     Attributes
     ----------
-    window : tuple of int
-        Pixels of the window on each spatial axis.
     constant : bool
         Whether every sample of a window is the same, so that one is enough.
     random : bool, optional
         Whether another key gives other samples, so that more can be drawn later; True where a
-        sampler does not say. Asked through `is_random`.
+        sampler does not say (see `is_random`).
     """
 
-    window: tuple[int, ...]
     constant: bool
+
+    @property
+    def window(self) -> tuple[int, ...]:
+        """Pixels of the window on each spatial axis."""
 
     def check(self, image_shape: tuple[int, ...], num_samples: int) -> None:
         """Raise ValueError, before anything is traced, where images or counts do not fit."""
@@ -84,14 +85,11 @@ class NormalSampler(Sampler, Protocol):
     """A sampler that makes contents of standard normal numbers, for all schemes of sampling.
 
     `sample` is `transform` of independent numbers; see `pdjax.sampling` for others.
-
-    Attributes
-    ----------
-    axes : int
-        Numbers that one content is made of, those that move it most first.
     """
 
-    axes: int
+    @property
+    def axes(self) -> int:
+        """Numbers that one content is made of, those that move it most first."""
 
     def transform(
         self,
@@ -102,8 +100,8 @@ class NormalSampler(Sampler, Protocol):
         """Return the contents of a window that rows of standard normal numbers stand for."""
 
 
-def is_random(sampler: Sampler) -> bool:
-    """Whether another key gives other samples: unless a sampler says otherwise, or is constant."""
+def is_random(sampler: Any) -> bool:
+    """Whether another key gives other samples, asked of a sampler or of its class."""
     return bool(getattr(sampler, "random", not sampler.constant))
 
 

@@ -4,8 +4,6 @@ from pdjax.samplers.gaussian import ConditionalGaussian
 from pdjax.samplers.marginal import Marginal
 from pdjax.samplers.mixture import ConditionalMixture
 from pdjax.samplers.occlusion import Blur, Constant, ImageMean
-from pdjax.statistics.patches import PatchStatistics
-from pdjax.statistics.textures import PatchMixture
 
 __all__ = [
     "Blur",
@@ -14,6 +12,4 @@ __all__ = [
     "Constant",
     "ImageMean",
     "Marginal",
-    "PatchMixture",
-    "PatchStatistics",
 ]

@@ -1,46 +1,62 @@
 """The conditional Gaussian: a window drawn given the ring of pixels around it.
 
 A Gaussian over patches of ``window + 2 * padding`` pixels a side is conditioned on the pixels
-around the window (Zintgraf et al., 2017, section 3.1). The gain and the root of the covariance
-depend only on where the window lies in the patch, so they are computed once, in float64, and used
-at every position of every image. At the border of an image the patch is shifted inwards and the
-window lies off-centre: ``(2 * padding + 1) ** d`` places in all.
-
-The root is that of the principal axes, ``V sqrt(w)`` for the eigenvectors V and the eigenvalues w
-of the covariance: of the normal numbers that make up a sample, the first then move it most, which
-is what quasi-random points need (Acworth, Broadie and Glasserman, 1998).
+around the window (Zintgraf et al., 2017, section 3.1). With mean ``m`` and covariance ``C`` of a
+patch, 1 for the pixels of the window and 2 for those of the ring, a window given the ring ``x2``
+has the mean ``m1 + G (x2 - m2)`` with the gain ``G = C12 C22^-1``, and as covariance the Schur
+complement ``C11 - G C21``. Neither depends on the image, only on where the window lies in the
+patch: gains and roots are computed once for each place, in float64, and used for every window.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Sequence
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-import scipy.linalg
 
-from pdjax._checks import per_axis
+from pdjax._checks import ArgumentValueError, check_choice, check_pair
 from pdjax._progress import progress_bar
-from pdjax._types import Array, Float, Int, Key
+from pdjax._types import Array, Float, Int, Key, static
 from pdjax.method.windows import crop
-from pdjax.samplers.ring import (
-    check_fit,
-    check_settings,
-    default_float,
-    locate,
-    patch_of,
-    pixel_tables,
-)
-from pdjax.statistics.patches import PatchStatistics
+from pdjax.samplers.fields import default_float, set_fields, to_device
+from pdjax.samplers.ring import Ring, RingSampler, check_jitter, check_kind
+from pdjax.statistics import PatchStatistics
 
-__all__ = ["ConditionalGaussian"]
+__all__ = ["ConditionalGaussian", "GaussianFactors"]
+
+COLORS = ("joint", "independent")
 
 
-@jax.tree_util.register_pytree_node_class
-class ConditionalGaussian:
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True, eq=False)
+class GaussianFactors:
+    """What conditioning takes: the mean of a patch, and the rest for every place of the window.
+
+    A group is what varies together: all channels, or one of them.
+
+    Attributes
+    ----------
+    mean : float array (pixels of the patch, c)
+    gain : float array (places, groups, numbers of the window, numbers of the ring)
+    root : float array (places, groups, numbers of the window, axes)
+        Principal axes of the covariance of the window, each as long as its standard deviation.
+    order : int32 array (places, groups, axes)
+        Rank of the variance along an axis among those of all groups, the largest being 0.
+    """
+
+    mean: jax.Array
+    gain: jax.Array
+    root: jax.Array
+    order: jax.Array
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True, eq=False)
+class ConditionalGaussian(RingSampler):
     """Samples of a window from a Gaussian conditioned on the pixels around it.
 
     With patch mean ``m`` and covariance ``C``, window pixels 1 and ring pixels 2, samples are
@@ -66,6 +82,11 @@ class ConditionalGaussian:
     progress : bool
         Whether to show a progress bar where the set-up takes over two seconds (large windows).
 
+    Attributes
+    ----------
+    statistics : GaussianFactors
+        What has been made of the statistics.
+
     Raises
     ------
     ValueError
@@ -76,17 +97,21 @@ class ConditionalGaussian:
     --------
     >>> import jax, jax.numpy as jnp, pdjax
     >>> statistics = pdjax.PatchStatistics.natural_images()
-    >>> sampler = pdjax.ConditionalGaussian(statistics, window=10)
+    >>> sampler = pdjax.ConditionalGaussian(statistics, window=4)
     >>> image = jnp.full((64, 64, 3), 0.5)
-    >>> sampler.sample(jax.random.key(0), image, jnp.array([0, 20]), 4).shape
-    (4, 10, 10, 3)
+    >>> sampler.sample(jax.random.key(0), image, jnp.array([0, 20]), 5).shape
+    (5, 4, 4, 3)
     """
 
-    constant = False
+    statistics: GaussianFactors = dataclasses.field(repr=False)
+    window: tuple[int, ...] = static()
+    padding: int = static()
+    color: str = static()
+    clip: tuple[float, float] | None = static()
 
     def __init__(
         self,
-        statistics: PatchStatistics,
+        statistics: PatchStatistics | GaussianFactors,
         window: int | Sequence[int] = 10,
         padding: int = 2,
         color: str = "joint",
@@ -95,51 +120,30 @@ class ConditionalGaussian:
         jitter: float = 1e-9,
         progress: bool = False,
     ) -> None:
-        if color not in ("joint", "independent"):
-            raise ValueError(f"color={color!r} is unknown; choose 'joint' or 'independent'")
-        check_settings(padding, 0, jitter, clip)
-        self.window = per_axis(window, statistics.dimensions, "window")
-        self.padding, self.color, self.clip = int(padding), color, clip
-        patch = self.patch
-        mean, covariance = statistics.gaussian(patch)
-        groups = _color_groups(math.prod(patch), statistics.channels, color)
-        tables = pixel_tables(self.window, self.padding)
-        gains, roots, orders = [], [], []
-        bar = progress_bar(len(tables[0]), "factors", progress, "sampler", delay=2.0)
-        for inside, ring in zip(*tables, strict=True):
-            pair = [
-                _condition(covariance, group[inside].ravel(), group[ring].ravel(), jitter)
-                for group in groups
-            ]
-            root = np.stack([root for _, root in pair])
-            gains.append(np.stack([gain for gain, _ in pair]).astype(default_float()))
-            roots.append(root.astype(default_float()))
-            orders.append(_ranks(np.square(root).sum(1)))
-            bar.update(1)
-        bar.close()
-        self.mean = jnp.asarray(mean.reshape(-1, statistics.channels), default_float())
-        self.gain, self.root = jnp.asarray(np.stack(gains)), jnp.asarray(np.stack(roots))
-        self.order = jnp.asarray(np.stack(orders))
+        if not isinstance(statistics, GaussianFactors):
+            check_kind("statistics", statistics, PatchStatistics)
+            ring = Ring.of(window, padding, statistics.dimensions, least=0)
+            (window, padding), clip = (ring.window, ring.padding), check_pair("clip", clip)
+            check_choice("color", color, COLORS)
+            statistics = _factor(statistics, ring, color, check_jitter(jitter), progress)
+        set_fields(
+            self, statistics=statistics, window=window, padding=padding, color=color, clip=clip
+        )
 
     @property
-    def patch(self) -> tuple[int, ...]:
-        """Pixels of the patch, window and ring, on each axis."""
-        return patch_of(self.window, self.padding)
+    def channels(self) -> int:
+        """Channels of the images that the statistics are of."""
+        return self.statistics.mean.shape[-1]
 
     @property
     def axes(self) -> int:
         """Normal numbers that a sample is made of: one for each pixel and channel."""
-        return math.prod(self.window) * self.mean.shape[-1]
+        return math.prod(self.window) * self.channels
 
     def __str__(self) -> str:
         if self.padding == 0:
             return f"unconditional Gaussian samples ({self.color} colour)"
         return f"conditional Gaussian samples ({self.color} colour, ring of {self.padding} pixels)"
-
-    def check(self, image_shape: tuple[int, ...], num_samples: int) -> None:
-        """Raise ValueError where an image has other axes or is smaller than the patch."""
-        channels = self.mean.shape[-1]
-        check_fit(image_shape, self.patch, channels, "statistics are", "fit statistics")
 
     def sample(
         self,
@@ -163,53 +167,69 @@ class ConditionalGaussian:
         Number i of a row moves the content along the principal axis of i-th largest variance; with
         ``color="independent"`` the axes of all channels are in one order.
         """
-        place, corner, inside, ring = locate(image.shape[:-1], origin, self.window, self.padding)
-        gain, root = (array[place].astype(image.dtype) for array in (self.gain, self.root))
-        mean = self.mean.astype(image.dtype)
-        pixels = crop(image, corner, self.patch).reshape(mean.shape)
-        deviation = self._to_groups((pixels - mean)[ring])
+        place = self.ring.locate(image.shape[:-1], origin)
+        factors, dtype = self.statistics, image.dtype
+        gain, root = (array[place.number].astype(dtype) for array in (factors.gain, factors.root))
+        mean = factors.mean.astype(dtype)
+        pixels = crop(image, place.corner, self.patch).reshape(mean.shape)
+        deviation = self._to_groups((pixels - mean)[place.ring])
         shift = jnp.einsum("gkm,gm->gk", gain, deviation, precision="highest")
-        numbers = noise.astype(image.dtype)[:, self.order[place]]
+        numbers = noise.astype(dtype)[:, factors.order[place.number]]
         spread = jnp.einsum("gkj,sgj->sgk", root, numbers, precision="highest")
-        samples = self._from_groups(shift[None] + spread) + mean[inside][None]
-        samples = samples.reshape(len(noise), *self.window, image.shape[-1])
-        return samples if self.clip is None else jnp.clip(samples, *self.clip)
+        samples = self._from_groups(shift[None] + spread) + mean[place.inside][None]
+        return self._clipped(samples.reshape(len(noise), *self.window, image.shape[-1]))
 
     def _to_groups(self, values: jax.Array) -> jax.Array:
-        """Pixels by channels -> groups of numbers that vary together."""
+        """Pixels by channels -> groups by numbers that vary together."""
         return values.reshape(1, -1) if self.color == "joint" else values.T
 
     def _from_groups(self, values: jax.Array) -> jax.Array:
+        """Samples by groups by numbers -> samples by pixels by channels."""
         if self.color == "joint":
-            return values.reshape(len(values), -1, self.mean.shape[-1])
+            return values.reshape(len(values), -1, self.channels)
         return values.swapaxes(-1, -2)
 
-    def tree_flatten(self) -> tuple[tuple[jax.Array, ...], tuple[Any, ...]]:
-        """Arrays, and the static settings that a compiled function depends on."""
-        settings = (self.window, self.padding, self.color, self.clip)
-        return (self.mean, self.gain, self.root, self.order), settings
 
-    @classmethod
-    def tree_unflatten(
-        cls, settings: tuple[Any, ...], arrays: Sequence[Any]
-    ) -> ConditionalGaussian:
-        """Make a sampler of its parts, without any computation."""
-        sampler = object.__new__(cls)
-        sampler.mean, sampler.gain, sampler.root, sampler.order = arrays
-        sampler.window, sampler.padding, sampler.color, sampler.clip = settings
-        return sampler
-
-
-def _color_groups(pixels: int, channels: int, color: str) -> list[np.ndarray]:
-    """Rows of the covariance ``(pixels, channels of the group)`` that form one Gaussian each."""
-    rows = np.arange(pixels * channels).reshape(pixels, channels)
-    return [rows] if color == "joint" else [rows[:, [channel]] for channel in range(channels)]
+def _factor(
+    statistics: PatchStatistics, ring: Ring, color: str, jitter: float, progress: bool
+) -> GaussianFactors:
+    """Condition the Gaussian of a patch at every place of the window, in float64."""
+    mean, covariance = statistics.gaussian(ring.patch)
+    rows = np.arange(mean.size).reshape(-1, statistics.channels)
+    groups = [rows] if color == "joint" else np.split(rows, statistics.channels, axis=1)
+    tables = ring.pixels
+    gains, roots, orders = [], [], []
+    with progress_bar(len(tables[0]), "factors", progress, "sampler", delay=2.0) as bar:
+        for inside, around in zip(*tables, strict=True):
+            pair = [
+                _condition(covariance, group[inside].ravel(), group[around].ravel(), jitter)
+                for group in groups
+            ]
+            root = np.stack([root for _, root in pair])
+            gains.append(np.stack([gain for gain, _ in pair]).astype(default_float()))
+            roots.append(root.astype(default_float()))
+            orders.append(_ranks(np.square(root).sum(1)))
+            bar.update(1)
+    return GaussianFactors(
+        mean=to_device(mean.reshape(-1, statistics.channels)),
+        gain=to_device(np.stack(gains)),
+        root=to_device(np.stack(roots)),
+        order=jnp.asarray(np.stack(orders)),
+    )
 
 
 def _condition(
     covariance: np.ndarray, inside: np.ndarray, ring: np.ndarray, jitter: float
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Gain of the inside given the ring, and root of its covariance, largest variance first."""
+    """Gain of the inside given the ring, and root of its covariance, largest variance first.
+
+    Of all roots it is that of the principal axes, ``V sqrt(w)`` for the eigenvectors V and the
+    eigenvalues w: of the normal numbers that make up a sample the first then move it most, and
+    quasi-random points are most even in their first numbers (Acworth, Broadie and Glasserman,
+    1998). A Cholesky factor would spread the variance over all of them.
+    """
+    import scipy.linalg
+
     variance = jitter * np.diag(covariance).mean()
     inner = covariance[np.ix_(inside, inside)] + variance * np.eye(len(inside))
     cross = covariance[np.ix_(inside, ring)]
@@ -221,9 +241,11 @@ def _condition(
         if not variances[0] > 0:
             raise np.linalg.LinAlgError
     except np.linalg.LinAlgError:
-        raise ValueError(
-            f"statistics: the covariance of the patch is not positive definite with "
-            f"jitter={jitter:g} added; fit it on more images, or use a larger jitter"
+        raise ArgumentValueError(
+            "statistics",
+            f"have a covariance of the patch that is not positive definite with jitter={jitter:g} "
+            "added",
+            "fit them on more images, or use a larger jitter",
         ) from None
     root = (axes * np.sqrt(variances))[:, ::-1]
     # The sign of an eigenvector is a matter of the linear algebra library; samples should not be.

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from pdjax._checks import check_values, per_axis
-from pdjax._types import Array, Float, Int, Key
+from pdjax._checks import ArgumentValueError, check_pair, check_values, per_axis
+from pdjax._types import Array, Float, Int, Key, static
+from pdjax.samplers.fields import Checked, set_fields, to_device
 
 __all__ = ["Marginal"]
 
 
-@jax.tree_util.register_pytree_node_class
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True, eq=False)
 class Marginal:
     """Samples of a window from the empirical distribution: sample s comes from image s.
 
@@ -30,6 +32,11 @@ class Marginal:
     bounds : (float, float) or None
         Range that values must lie in; None allows any finite ones, as activations have.
 
+    Raises
+    ------
+    ValueError
+        If there is no image, or values are not finite or outside the bounds.
+
     Examples
     --------
     >>> import jax, jax.numpy as jnp, pdjax
@@ -42,36 +49,47 @@ class Marginal:
     constant = False
     random = False
 
+    images: Checked = dataclasses.field(repr=False)
+    window: tuple[int, ...] = static()
+
     def __init__(
         self,
-        images: Float[Array, "n *spatial c"] | np.ndarray,
+        images: Float[Array, "n *spatial c"] | np.ndarray | Checked,
         window: int | Sequence[int] = 10,
         *,
         bounds: tuple[float, float] | None = (0.0, 1.0),
     ) -> None:
-        if np.ndim(images) < 3 or np.size(images) == 0:
-            raise ValueError(
-                f"images of shape {np.shape(images)} must be a batch (n, *spatial, channels) of at "
-                "least one image"
-            )
-        check_values(np.asarray(images), bounds, "images")
-        self.images = jnp.asarray(images, jax.dtypes.canonicalize_dtype(np.float64))
-        self.window = per_axis(window, np.ndim(images) - 2, "window")
+        if not isinstance(images, Checked):
+            if np.ndim(images) < 3 or np.size(images) == 0:
+                raise ArgumentValueError(
+                    "images",
+                    f"of shape {np.shape(images)} must be a batch (n, *spatial, channels) of at "
+                    "least one image",
+                )
+            check_values(np.asarray(images), check_pair("bounds", bounds), "images")
+            window = per_axis(window, np.ndim(images) - 2, "window")
+            images = Checked(to_device(images))
+        set_fields(self, images=images, window=window)
 
     def __str__(self) -> str:
-        return f"samples from {len(self.images)} other images"
+        return f"samples from {len(self.images.array)} other images"
 
     def check(self, image_shape: tuple[int, ...], num_samples: int) -> None:
         """Raise ValueError where images differ in shape or are fewer than the samples."""
-        if self.images.shape[1:] != image_shape:
-            raise ValueError(
-                f"images of shape {self.images.shape[1:]} in the marginal sampler differ from the "
-                f"image's {image_shape}; load all at one size"
+        count, *shape = self.images.array.shape
+        if tuple(shape) != image_shape:
+            raise ArgumentValueError(
+                "images",
+                f"of shape {tuple(shape)} in the marginal sampler differ from the image's "
+                f"{image_shape}",
+                "load all at one size",
             )
-        if num_samples > len(self.images):
-            raise ValueError(
-                f"num_samples={num_samples} is more than the {len(self.images)} images of the "
-                "marginal sampler; give it more images or take fewer samples"
+        if num_samples > count:
+            raise ArgumentValueError(
+                "num_samples",
+                f"is more than the {count} images of the marginal sampler",
+                "give it more images or take fewer samples",
+                value=num_samples,
             )
 
     def sample(
@@ -86,16 +104,4 @@ class Marginal:
         self.check(image.shape, num_samples)
         start = (jnp.zeros((), origin.dtype), *origin, jnp.zeros((), origin.dtype))
         sizes = (num_samples, *self.window, image.shape[-1])
-        return jax.lax.dynamic_slice(self.images, start, sizes).astype(image.dtype)
-
-    def tree_flatten(self) -> tuple[tuple[jax.Array], tuple[int, ...]]:
-        """Arrays, and the static settings that a compiled function depends on."""
-        return (self.images,), self.window
-
-    @classmethod
-    def tree_unflatten(cls, window: tuple[int, ...], arrays: Sequence[Any]) -> Marginal:
-        """Make a sampler of its parts, without any checks."""
-        sampler = object.__new__(cls)
-        (sampler.images,) = arrays
-        sampler.window = window
-        return sampler
+        return jax.lax.dynamic_slice(self.images.array, start, sizes).astype(image.dtype)

@@ -9,40 +9,63 @@ ring. With ``y`` the differences of the ring's pixels to one of them, a texture 
 
 up to a constant. A window given the ring is drawn by conditioning a draw ``t`` from the texture
 over the whole patch: ``t + K_.y K_yy^-1 (y - t_y)`` (Matheron's rule), added to the ring's pixel.
-What is kept is K and its root for every texture, and a root of ``K_yy^-1`` for every place of the
-window in the patch; at the border of an image the patch is shifted inwards.
+What is left to do for a texture is then a root of K, which is the same at every place of the
+window in the patch, and a root of ``K_yy^-1`` for each place. The Schur complement of `gaussian`
+would take a root of the window's covariance for each texture at each place besides.
 """
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from pdjax._checks import per_axis
+from pdjax._checks import ArgumentValueError, check_pair
 from pdjax._progress import progress_bar
-from pdjax._types import Array, Float, Int, Key
+from pdjax._types import Array, Float, Int, Key, static
 from pdjax.method.windows import crop, paste
-from pdjax.samplers.ring import (
-    check_fit,
-    check_settings,
-    default_float,
-    locate,
-    patch_of,
-    pixel_tables,
-)
-from pdjax.statistics.differences import difference_root, differences, inverse_root, spread
-from pdjax.statistics.texture_steps import log_densities
-from pdjax.statistics.textures import PatchMixture
+from pdjax.samplers.fields import default_float, set_fields, to_device
+from pdjax.samplers.ring import Place, Ring, RingSampler, check_jitter, check_kind
+from pdjax.statistics import PatchMixture
+from pdjax.statistics.differences import difference_covariance, differences, log_densities
 
-__all__ = ["ConditionalMixture"]
+__all__ = ["ConditionalMixture", "MixtureFactors"]
 
 
-@jax.tree_util.register_pytree_node_class
-class ConditionalMixture:
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True, eq=False)
+class MixtureFactors:
+    """What conditioning takes: all for every texture, the whitener for every place of the window.
+
+    Attributes
+    ----------
+    weights, scales : float arrays (textures, contrasts)
+        Probability and variance factor of each texture at each contrast.
+    root : float array (textures, numbers, numbers)
+        Cholesky factor of the covariance K of the differences of all pixels of a patch to its
+        first.
+    covariance : float array (textures, numbers, numbers)
+        K itself.
+    whitener : float array (places, textures, ring numbers, ring numbers)
+        Inverse of the Cholesky factor of the covariance of the ring's differences.
+    channels : int
+        Channels of an image.
+    """
+
+    weights: jax.Array
+    scales: jax.Array
+    root: jax.Array
+    covariance: jax.Array
+    whitener: jax.Array
+    channels: int = static()
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True, eq=False)
+class ConditionalMixture(RingSampler):
     """Samples of a window from a mixture of textures conditioned on the pixels around it.
 
     Parameters
@@ -61,6 +84,11 @@ class ConditionalMixture:
     progress : bool
         Whether to show a progress bar where the set-up takes over two seconds (large windows).
 
+    Attributes
+    ----------
+    mixture : MixtureFactors
+        What has been made of the mixture.
+
     Raises
     ------
     ValueError
@@ -77,11 +105,14 @@ class ConditionalMixture:
     (5, 4, 4, 3)
     """
 
-    constant = False
+    mixture: MixtureFactors = dataclasses.field(repr=False)
+    window: tuple[int, ...] = static()
+    padding: int = static()
+    clip: tuple[float, float] | None = static()
 
     def __init__(
         self,
-        mixture: PatchMixture,
+        mixture: PatchMixture | MixtureFactors,
         window: int | Sequence[int] = 10,
         padding: int = 2,
         *,
@@ -89,50 +120,24 @@ class ConditionalMixture:
         jitter: float = 1e-9,
         progress: bool = False,
     ) -> None:
-        if not isinstance(mixture, PatchMixture):
-            raise TypeError(
-                f"mixture: is of type {type(mixture).__name__}; give a PatchMixture, such as "
-                "PatchMixture.natural_images()"
-            )
-        check_settings(padding, 1, jitter, clip)
-        self.window = per_axis(window, mixture.dimensions, "window")
-        self.padding, self.clip, self.channels = int(padding), clip, mixture.channels
-        covariances = mixture.covariances(self.patch)
-        noise = jitter * np.trace(covariances, axis1=1, axis2=2) / covariances.shape[-1]
-        covariances = covariances + noise[:, None, None] * np.eye(covariances.shape[-1])
-        rows = np.arange(covariances.shape[-1]).reshape(-1, self.channels)
-        _, rings = pixel_tables(self.window, self.padding)
-        whiteners = []
-        bar = progress_bar(len(rings), "factors", progress, "sampler", delay=2.0)
-        for ring in rings:
-            at = rows[ring].ravel()
-            roots = [difference_root(each[np.ix_(at, at)], self.channels) for each in covariances]
-            inverses = np.stack([inverse_root(root) for root in roots])
-            whiteners.append(inverses.astype(default_float()))
-            bar.update(1)
-        bar.close()
-        roots = [difference_root(each, self.channels) for each in covariances]
-        self.weights = jnp.asarray(mixture.weights, default_float())
-        self.scales = jnp.asarray(mixture.scales, default_float())
-        self.root = jnp.asarray(np.stack(roots), default_float())
-        self.covariance = jnp.asarray(np.stack([root @ root.T for root in roots]), default_float())
-        self.whitener = jnp.asarray(np.stack(whiteners))
+        if not isinstance(mixture, MixtureFactors):
+            check_kind("mixture", mixture, PatchMixture)
+            ring = Ring.of(window, padding, mixture.dimensions, least=1)
+            (window, padding), clip = (ring.window, ring.padding), check_pair("clip", clip)
+            mixture = _factor(mixture, ring, check_jitter(jitter), progress)
+        set_fields(self, mixture=mixture, window=window, padding=padding, clip=clip)
 
     @property
-    def patch(self) -> tuple[int, ...]:
-        """Pixels of the patch, window and ring, on each axis."""
-        return patch_of(self.window, self.padding)
+    def channels(self) -> int:
+        """Channels of the images that the mixture is of."""
+        return self.mixture.channels
 
     def __str__(self) -> str:
-        textures, contrasts = self.weights.shape
+        textures, contrasts = self.mixture.weights.shape
         return (
             f"conditional mixture samples ({textures} textures at {contrasts} contrasts, ring of "
             f"{self.padding} pixels)"
         )
-
-    def check(self, image_shape: tuple[int, ...], num_samples: int) -> None:
-        """Raise ValueError where an image has other axes or is smaller than the patch."""
-        check_fit(image_shape, self.patch, self.channels, "mixture is", "fit a mixture")
 
     def sample(
         self,
@@ -142,40 +147,48 @@ class ConditionalMixture:
         num_samples: int,
     ) -> Float[Array, "num_samples *window c"]:
         """Draw contents of the window at ``origin``, in the image's dtype and pixel space."""
-        place, corner, inside, ring = self._place(image, origin)
-        pixels = crop(image, corner, self.patch).reshape(1, -1, self.channels)
+        place, pixels = self._patch_at(image, origin)
+        inside, ring = place.inside, place.ring
         known = differences(pixels, ring)
         which, draw = jax.random.split(rng_key)
-        noise = jax.random.normal(draw, (num_samples, self.root.shape[-1]), image.dtype)
+        numbers = self.mixture.root.shape[-1]
+        noise = jax.random.normal(draw, (num_samples, numbers), image.dtype)
 
         def condition(texture: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
-            root, covariance, whitener = self._factors(texture, place, image.dtype)
+            """Draw from one texture at the contrast one: first its mean, then deviations from it.
+
+            Both follow from Matheron's rule, with ``t = 0`` for the mean and ``y = 0`` for the
+            deviations, of which those at another contrast are multiples.
+            """
+            root, covariance, whitener = self._factors(texture, place.number, image.dtype)
             free = self._field(_product(noise, root.T))
             rows = jnp.concatenate([known, -differences(free, ring)])
             white = _product(rows, whitener.T)
-            weights = spread(_product(white, whitener), ring, pixels.shape[1])[:, 1:]
+            weights = _spread(_product(white, whitener), ring, pixels.shape[1])[:, 1:]
             field = self._field(_product(weights.reshape(len(rows), -1), covariance))
             field = field + jnp.concatenate([jnp.zeros_like(free[:1]), free])
             content = (field - field[:, ring[:1]])[:, inside]
             return jnp.square(white[:1]).sum(-1), -_log_determinants(whitener), content
 
-        textures, contrasts = self.weights.shape
+        textures, contrasts = self.mixture.weights.shape
         distances, determinants, contents = jax.lax.map(condition, jnp.arange(textures))
         logs = self._logs(distances.T, determinants, known.shape[-1])
         chosen = jax.random.categorical(which, logs.ravel(), shape=(num_samples,))
-        texture, scale = chosen // contrasts, self.scales.astype(image.dtype).ravel()[chosen]
+        texture, scale = (
+            chosen // contrasts,
+            self.mixture.scales.astype(image.dtype).ravel()[chosen],
+        )
         deviation = contents[texture, 1 + jnp.arange(num_samples)]
         samples = contents[texture, 0] + jnp.sqrt(scale)[:, None, None] * deviation
-        samples = (samples + pixels[:, ring[0]][:, None]).reshape(-1, *self.window, self.channels)
-        return samples if self.clip is None else jnp.clip(samples, *self.clip)
+        samples = samples + pixels[:, ring[0]][:, None]
+        return self._clipped(samples.reshape(-1, *self.window, self.channels))
 
     def responsibilities(
         self, image: Float[Array, "*spatial c"], origin: Int[Array, " d"]
     ) -> Float[Array, "textures contrasts"]:
         """Probability of each texture at each contrast, given the ring of a window."""
-        place, corner, _, ring = self._place(image, origin)
-        pixels = crop(image, corner, self.patch).reshape(1, -1, self.channels)
-        logs = self._ring_logs(differences(pixels, ring), place)[0]
+        place, pixels = self._patch_at(image, origin)
+        logs = self._ring_logs(differences(pixels, place.ring), place.number)[0]
         return jnp.exp(logs - jax.nn.logsumexp(logs))
 
     def log_density(
@@ -189,25 +202,31 @@ class ConditionalMixture:
         In nats, for the whole window: ``log sum w N(patch) - log sum w N(ring)``, the sums over
         the textures at all contrasts.
         """
-        place, corner, _, ring = self._place(image, origin)
-        patches = jax.vmap(lambda each: crop(paste(image, each, origin), corner, self.patch))
-        pixels = patches(windows).reshape(len(windows), -1, self.channels)
-        whole = differences(pixels, jnp.arange(pixels.shape[1]))
+        patches = jax.vmap(lambda each: self._patch_at(paste(image, each, origin), origin)[1][0])
+        pixels = patches(windows)
+        whole = differences(pixels)
 
         def distance(root: jax.Array) -> jax.Array:
             solved = jax.scipy.linalg.solve_triangular(root, whole.T, lower=True)
             return jnp.square(solved).sum(0)
 
-        distances = jax.lax.map(distance, self.root.astype(image.dtype))
-        patch_logs = self._logs(distances.T, _log_determinants(self.root), whole.shape[-1])
-        ring_logs = self._ring_logs(differences(pixels[:1], ring), place)
+        roots = self.mixture.root
+        distances = jax.lax.map(distance, roots.astype(image.dtype))
+        patch_logs = self._logs(distances.T, _log_determinants(roots), whole.shape[-1])
+        place = self.ring.locate(image.shape[:-1], origin)
+        ring_logs = self._ring_logs(differences(pixels[:1], place.ring), place.number)
         return _total(patch_logs) - _total(ring_logs)
 
-    def _place(self, image: jax.Array, origin: jax.Array) -> tuple[jax.Array, ...]:
-        return locate(image.shape[:-1], origin, self.window, self.padding)
+    def _patch_at(self, image: jax.Array, origin: jax.Array) -> tuple[Place, jax.Array]:
+        """Place of the window at ``origin``, and its patch as ``(1, pixels, c)``."""
+        place = self.ring.locate(image.shape[:-1], origin)
+        return place, crop(image, place.corner, self.patch).reshape(1, -1, self.channels)
 
-    def _factors(self, texture: jax.Array, place: jax.Array, dtype: Any) -> tuple[jax.Array, ...]:
-        parts = self.root[texture], self.covariance[texture], self.whitener[place, texture]
+    def _factors(
+        self, texture: jax.Array, place: jax.Array, dtype: jax.typing.DTypeLike
+    ) -> tuple[jax.Array, ...]:
+        own = self.mixture
+        parts = own.root[texture], own.covariance[texture], own.whitener[place, texture]
         return tuple(part.astype(dtype) for part in parts)
 
     def _field(self, values: jax.Array) -> jax.Array:
@@ -223,28 +242,71 @@ class ConditionalMixture:
             white = _product(known, whitener.T)
             return jnp.square(white).sum(-1), -_log_determinants(whitener)
 
-        distances, determinants = jax.lax.map(distance, jnp.arange(len(self.weights)))
+        textures = jnp.arange(len(self.mixture.weights))
+        distances, determinants = jax.lax.map(distance, textures)
         return self._logs(distances.T, determinants, known.shape[-1])
 
     def _logs(self, distances: jax.Array, determinants: jax.Array, size: int) -> jax.Array:
-        weights, scales = (a.astype(distances.dtype) for a in (self.weights, self.scales))
-        determinants = determinants.astype(distances.dtype)
-        return jnp.log(weights)[None] + log_densities(distances, determinants, scales, size)
+        dtype = distances.dtype
+        weights, scales = (a.astype(dtype) for a in (self.mixture.weights, self.mixture.scales))
+        densities = log_densities(distances, determinants.astype(dtype), scales, size)
+        return jnp.log(weights)[None] + densities
 
-    def tree_flatten(self) -> tuple[tuple[jax.Array, ...], tuple[Any, ...]]:
-        """Arrays, and the static settings that a compiled function depends on."""
-        settings = (self.window, self.padding, self.channels, self.clip)
-        arrays = (self.weights, self.scales, self.root, self.covariance, self.whitener)
-        return arrays, settings
 
-    @classmethod
-    def tree_unflatten(cls, settings: tuple[Any, ...], arrays: Sequence[Any]) -> ConditionalMixture:
-        """Make a sampler of its parts, without any computation."""
-        sampler = object.__new__(cls)
-        sampler.weights, sampler.scales, sampler.root = arrays[:3]
-        sampler.covariance, sampler.whitener = arrays[3:]
-        sampler.window, sampler.padding, sampler.channels, sampler.clip = settings
-        return sampler
+def _factor(mixture: PatchMixture, ring: Ring, jitter: float, progress: bool) -> MixtureFactors:
+    """Factor the covariances of all textures, and of the ring at every place, in float64."""
+    channels = mixture.channels
+    covariances = mixture.covariances(ring.patch)
+    noise = jitter * np.trace(covariances, axis1=1, axis2=2) / covariances.shape[-1]
+    covariances = covariances + noise[:, None, None] * np.eye(covariances.shape[-1])
+    rows = np.arange(covariances.shape[-1]).reshape(-1, channels)
+    _, rings = ring.pixels
+    whiteners = []
+    with progress_bar(len(rings), "factors", progress, "sampler", delay=2.0) as bar:
+        for around in rings:
+            at = rows[around].ravel()
+            roots = [_difference_root(each[np.ix_(at, at)], channels) for each in covariances]
+            inverses = np.stack([_inverse_root(root) for root in roots])
+            whiteners.append(inverses.astype(default_float()))
+            bar.update(1)
+    roots = [_difference_root(each, channels) for each in covariances]
+    return MixtureFactors(
+        weights=to_device(mixture.weights),
+        scales=to_device(mixture.scales),
+        root=to_device(np.stack(roots)),
+        covariance=to_device(np.stack([root @ root.T for root in roots])),
+        whitener=to_device(np.stack(whiteners)),
+        channels=channels,
+    )
+
+
+def _difference_root(covariance: np.ndarray, channels: int) -> np.ndarray:
+    """Cholesky factor of the covariance of the differences of pixels to the first of them."""
+    try:
+        return np.linalg.cholesky(difference_covariance(covariance, channels))
+    except np.linalg.LinAlgError:
+        raise ArgumentValueError(
+            "mixture",
+            "has a texture whose covariance is not positive definite",
+            "fit it on more images, or use a larger jitter",
+        ) from None
+
+
+def _inverse_root(root: np.ndarray) -> np.ndarray:
+    """Inverse of a lower triangular matrix."""
+    import scipy.linalg
+
+    return scipy.linalg.solve_triangular(root, np.eye(len(root)), lower=True)
+
+
+def _spread(
+    weights: Float[Array, "n numbers"], which: Int[Array, " chosen"], patch: int
+) -> Float[Array, "n patch c"]:
+    """Weights of the differences of pixels ``which``, as weights of all pixels of a patch."""
+    weights = weights.reshape(len(weights), len(which) - 1, -1)
+    weights = jnp.concatenate([-weights.sum(1, keepdims=True), weights], 1)
+    zeros = jnp.zeros((len(weights), patch, weights.shape[-1]), weights.dtype)
+    return zeros.at[:, which].set(weights)
 
 
 def _product(a: jax.Array, b: jax.Array) -> jax.Array:

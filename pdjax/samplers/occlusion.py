@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from pdjax._checks import per_axis
-from pdjax._types import Array, Float, Int, Key
+from pdjax._checks import ArgumentValueError, per_axis
+from pdjax._types import Array, Float, Int, Key, static
 from pdjax.method.windows import crop
+from pdjax.samplers.fields import Checked, set_fields, to_device
 
 __all__ = ["Blur", "Constant", "ImageMean"]
 
@@ -20,14 +21,17 @@ class _Occlusion:
     """What occluders share: nothing is random, so one sample is all there is to know."""
 
     constant = True
+    random = False
     window: tuple[int, ...]
 
     def check(self, image_shape: tuple[int, ...], num_samples: int) -> None:
         """Raise ValueError where the image has other axes than the window."""
         if len(image_shape) - 1 != len(self.window):
-            raise ValueError(
-                f"image of shape {image_shape} has {len(image_shape) - 1} spatial axes but the "
-                f"sampler's window {self.window} has {len(self.window)}; give one size per axis"
+            raise ArgumentValueError(
+                "image",
+                f"of shape {image_shape} has {len(image_shape) - 1} spatial axes but the "
+                f"sampler's window {self.window} has {len(self.window)}",
+                "give the window one size per axis",
             )
 
     def sample(
@@ -46,7 +50,8 @@ class _Occlusion:
         raise NotImplementedError
 
 
-@jax.tree_util.register_pytree_node_class
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True, eq=False)
 class Constant(_Occlusion):
     """A square of one colour (grey-square occlusion; Zeiler and Fergus, 2014).
 
@@ -57,6 +62,11 @@ class Constant(_Occlusion):
     window : int or sequence of int
         Pixels of the window on each axis; an int stands for two axes.
 
+    Raises
+    ------
+    ValueError
+        If the value is no grey level or colour.
+
     Examples
     --------
     >>> import jax, jax.numpy as jnp, pdjax
@@ -65,46 +75,44 @@ class Constant(_Occlusion):
     (1, 4, 4, 3)
     """
 
+    value: Checked
+    window: tuple[int, ...] = static()
+
     def __init__(
-        self, value: float | Sequence[float] = 0.5, window: int | Sequence[int] = 10
+        self,
+        value: float | Sequence[float] | np.ndarray | jax.Array | Checked = 0.5,
+        window: int | Sequence[int] = 10,
     ) -> None:
-        level = np.asarray(value, np.float64)
-        if level.ndim > 1 or not (
-            np.isfinite(level).all() and (level >= 0).all() and (level <= 1).all()
-        ):
-            raise ValueError(f"value={value!r} must be a grey level or one colour, within [0, 1]")
-        self.window = _window(window)
-        self.value = jnp.asarray(level, jax.dtypes.canonicalize_dtype(np.float64))
+        if not isinstance(value, Checked):
+            level = np.asarray(value, np.float64)
+            if level.ndim > 1 or not ((level >= 0) & (level <= 1)).all():
+                raise ArgumentValueError(
+                    "value", "must be a grey level or one colour, within [0, 1]", value=value
+                )
+            value = Checked(to_device(level))
+        set_fields(self, value=value, window=per_axis(window, None, "window"))
 
     def __str__(self) -> str:
-        return f"occlusion by {np.round(np.asarray(self.value), 3).tolist()}"
+        return f"occlusion by {np.round(np.asarray(self.value.array), 3).tolist()}"
 
     def check(self, image_shape: tuple[int, ...], num_samples: int) -> None:
         """Raise ValueError where the image has other axes or channels than the sampler."""
         super().check(image_shape, num_samples)
-        if self.value.size not in (1, image_shape[-1]):
-            raise ValueError(
-                f"value of {self.value.size} channels does not fit an image of {image_shape[-1]}; "
-                "give one grey level or one number per channel"
+        channels = self.value.array.size
+        if channels not in (1, image_shape[-1]):
+            raise ArgumentValueError(
+                "value",
+                f"of {channels} channels does not fit an image of {image_shape[-1]}",
+                "give one grey level or one number per channel",
             )
 
     def _content(self, image: jax.Array, origin: jax.Array) -> jax.Array:
-        return jnp.broadcast_to(self.value, image.shape[-1:]).reshape((1,) * image.ndim + (-1,))
-
-    def tree_flatten(self) -> tuple[tuple[jax.Array], tuple[int, ...]]:
-        """Arrays, and the static settings that a compiled function depends on."""
-        return (self.value,), self.window
-
-    @classmethod
-    def tree_unflatten(cls, window: tuple[int, ...], arrays: Sequence[Any]) -> Constant:
-        """Make a sampler of its parts, without any checks."""
-        sampler = object.__new__(cls)
-        (sampler.value,) = arrays
-        sampler.window = window
-        return sampler
+        colour = jnp.broadcast_to(self.value.array, image.shape[-1:])
+        return colour.reshape((1,) * image.ndim + (-1,))
 
 
-@jax.tree_util.register_static
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
 class ImageMean(_Occlusion):
     """A square of the image's own mean colour.
 
@@ -114,8 +122,10 @@ class ImageMean(_Occlusion):
         Pixels of the window on each axis; an int stands for two axes.
     """
 
+    window: tuple[int, ...] = static()
+
     def __init__(self, window: int | Sequence[int] = 10) -> None:
-        self.window = _window(window)
+        set_fields(self, window=per_axis(window, None, "window"))
 
     def __str__(self) -> str:
         return "occlusion by the mean colour"
@@ -124,14 +134,9 @@ class ImageMean(_Occlusion):
         mean = image.mean(tuple(range(image.ndim - 1)), keepdims=True)
         return mean[None]
 
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, ImageMean) and other.window == self.window
 
-    def __hash__(self) -> int:
-        return hash((ImageMean, self.window))
-
-
-@jax.tree_util.register_static
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
 class Blur(_Occlusion):
     """The window's own content, blurred together with its surroundings.
 
@@ -142,13 +147,22 @@ class Blur(_Occlusion):
     sigma : float, optional
         Standard deviation of the Gaussian blur in pixels; by default half the largest side of
         the window, which leaves little of what was in it.
+
+    Raises
+    ------
+    ValueError
+        If ``sigma`` is not positive and finite.
     """
 
+    window: tuple[int, ...] = static()
+    sigma: float = static()
+
     def __init__(self, window: int | Sequence[int] = 10, sigma: float | None = None) -> None:
-        self.window = _window(window)
-        self.sigma = max(self.window) / 2 if sigma is None else float(sigma)
-        if not 0 < self.sigma < np.inf:
-            raise ValueError(f"sigma={sigma!r} must be a positive number of pixels")
+        sides = per_axis(window, None, "window")
+        deviation = max(sides) / 2 if sigma is None else float(sigma)
+        if not 0 < deviation < np.inf:
+            raise ArgumentValueError("sigma", "must be a positive number of pixels", value=sigma)
+        set_fields(self, window=sides, sigma=deviation)
 
     def __str__(self) -> str:
         return f"occlusion by a blur of {self.sigma:g} pixels"
@@ -160,17 +174,6 @@ class Blur(_Occlusion):
             moved = jnp.tensordot(blurred, matrix, axes=(axis, 1), precision="highest")
             blurred = jnp.moveaxis(moved, -1, axis)
         return crop(blurred, origin, self.window)[None]
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Blur) and (other.window, other.sigma) == (self.window, self.sigma)
-
-    def __hash__(self) -> int:
-        return hash((Blur, self.window, self.sigma))
-
-
-def _window(window: int | Sequence[int]) -> tuple[int, ...]:
-    dimensions = 2 if isinstance(window, int | np.integer) else len(window)
-    return per_axis(window, dimensions, "window")
 
 
 def _blur_matrix(size: int, sigma: float) -> np.ndarray:

@@ -1,87 +1,181 @@
-"""A window in its patch, with the ring of pixels around it: where both lie, and what fits them.
+"""A window with the ring of pixels around it: what the two conditional samplers share.
 
-At the border of an image the patch is shifted inwards and the window lies off-centre:
-``(2 * padding + 1) ** d`` places in all, in row-major order of the window's corner in the patch.
+Window and ring make up a patch. At the border of an image the patch is shifted inwards and the
+window lies off-centre in it: ``(2 * padding + 1) ** d`` places in all, in row-major order of the
+window's corner in the patch. What conditioning takes depends on the place and on nothing else, so
+it is computed once for each place and looked up for each window.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import itertools
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from pdjax._types import Array, Int
+from pdjax._checks import (
+    ArgumentTypeError,
+    ArgumentValueError,
+    by_sides,
+    check_count,
+    per_axis,
+)
+from pdjax._types import Int
 
-__all__ = ["check_fit", "check_settings", "default_float", "locate", "patch_of", "pixel_tables"]
-
-
-def check_settings(
-    padding: int, least: int, jitter: float | int, clip: tuple[float, float] | None
-) -> None:
-    """Raise ValueError where settings of a conditional sampler are out of range."""
-    if not isinstance(padding, int | np.integer) or padding < least:
-        pixels = "pixel" if least == 1 else "pixels"
-        raise ValueError(f"padding={padding!r} must be an int of at least {least} {pixels}")
-    if not jitter >= 0:
-        raise ValueError(f"jitter={jitter!r} must be at least 0")
-    if clip is not None and not (len(clip) == 2 and clip[0] < clip[1]):
-        raise ValueError(f"clip={clip!r} must be a pair (low, high) with low below high")
+__all__ = ["Place", "Ring", "RingSampler", "check_jitter", "check_kind"]
 
 
-def check_fit(
-    image_shape: tuple[int, ...], patch: tuple[int, ...], channels: int, known: str, remedy: str
-) -> None:
-    """Raise ValueError where an image has other axes or is smaller than the patch.
+class Place(NamedTuple):
+    """Where a window lies in its patch.
 
-    ``known`` and ``remedy`` say what the sampler has learnt from, and what to do instead.
+    Attributes
+    ----------
+    number : int array ()
+        Number of the place.
+    corner : int array (d,)
+        First corner of the patch in the image.
+    inside, ring : int arrays (pixels,)
+        Flat indices in the patch of the window's pixels and of the others.
     """
-    spatial = image_shape[:-1]
-    if len(spatial) != len(patch) or image_shape[-1] != channels:
-        raise ValueError(
-            f"image of shape {image_shape} does not fit the sampler, whose {known} of "
-            f"{len(patch)} spatial axes and {channels} channels; {remedy} on images of this kind"
-        )
-    if any(size < most for size, most in zip(spatial, patch, strict=True)):
-        raise ValueError(
-            f"image of {spatial} pixels is smaller than the sampler's patch {patch} "
-            "(window plus twice the padding); choose a smaller window or padding"
-        )
+
+    number: jax.Array
+    corner: jax.Array
+    inside: jax.Array
+    ring: jax.Array
 
 
-def patch_of(window: tuple[int, ...], padding: int) -> tuple[int, ...]:
-    """Pixels of the patch, window and ring, on each axis."""
-    return tuple(k + 2 * padding for k in window)
+@dataclasses.dataclass(frozen=True)
+class Ring:
+    """A window and how many pixels there are around it: static, hashable.
 
+    Attributes
+    ----------
+    window : tuple of int
+        Pixels of the window on each axis.
+    padding : int
+        Pixels of the ring on each side of it.
+    """
 
-def locate(
-    spatial: tuple[int, ...], origin: Int[Array, " d"], window: tuple[int, ...], padding: int
-) -> tuple[jax.Array, jax.Array, jax.Array, jax.Array]:
-    """Place of a window in its patch, the patch's corner, and the pixels of window and ring."""
-    highest = jnp.array(spatial, origin.dtype) - jnp.array(patch_of(window, padding), origin.dtype)
-    corner = jnp.clip(origin - padding, 0, highest)
-    place = jnp.ravel_multi_index(
-        tuple(origin - corner), (2 * padding + 1,) * len(window), mode="clip"
-    )
-    inside, ring = (jnp.asarray(table)[place] for table in pixel_tables(window, padding))
-    return place, corner, inside, ring
+    window: tuple[int, ...]
+    padding: int
+
+    @classmethod
+    def of(cls, window: int | Sequence[int], padding: int, dimensions: int, least: int) -> Ring:
+        """Check the arguments that a person passes; ``least`` is the smallest padding."""
+        return cls(per_axis(window, dimensions, "window"), check_count("padding", padding, least))
+
+    @property
+    def patch(self) -> tuple[int, ...]:
+        """Pixels of the patch, window and ring, on each axis."""
+        return tuple(k + 2 * self.padding for k in self.window)
+
+    @property
+    def pixels(self) -> tuple[np.ndarray, np.ndarray]:
+        """Flat indices of the pixels of the window and of the ring, int32 (places, pixels)."""
+        return _pixels(self)
+
+    def locate(self, spatial: tuple[int, ...], origin: Int[jax.Array, " d"]) -> Place:
+        """Return the place of the window at ``origin``, which may be traced."""
+        highest = jnp.array(spatial, origin.dtype) - jnp.array(self.patch, origin.dtype)
+        corner = jnp.clip(origin - self.padding, 0, highest)
+        shape = (2 * self.padding + 1,) * len(self.window)
+        number = jnp.ravel_multi_index(tuple(origin - corner), shape, mode="clip")
+        inside, ring = (jnp.asarray(table)[number] for table in self.pixels)
+        return Place(number, corner, inside, ring)
+
+    def check_image(self, image_shape: tuple[int, ...], channels: int) -> None:
+        """Raise ValueError where an image has other axes than these or is smaller than the patch.
+
+        ``channels`` are those of the images that a sampler was fitted on.
+        """
+        *spatial, last = image_shape
+        if len(spatial) != len(self.patch) or last != channels:
+            raise ArgumentValueError(
+                "image",
+                f"of shape {image_shape} does not fit the sampler, which was fitted on images of "
+                f"{len(self.patch)} spatial axes and {channels} channels",
+                "fit one on images of this kind",
+            )
+        if any(size < most for size, most in zip(spatial, self.patch, strict=True)):
+            raise ArgumentValueError(
+                "image",
+                f"of {by_sides(spatial)} pixels is smaller than the sampler's patch of "
+                f"{by_sides(self.patch)} (window plus twice the padding)",
+                "choose a smaller window or padding",
+            )
 
 
 @functools.cache
-def pixel_tables(window: tuple[int, ...], padding: int) -> tuple[np.ndarray, np.ndarray]:
-    """For each place of the window in the patch: flat indices of its pixels, and of the ring's."""
-    patch = patch_of(window, padding)
-    indices = np.arange(np.prod(patch)).reshape(patch)
-    inside, ring = [], []
-    for corner in itertools.product(range(2 * padding + 1), repeat=len(window)):
-        box = indices[tuple(slice(c, c + k) for c, k in zip(corner, window, strict=True))]
+def _pixels(ring: Ring) -> tuple[np.ndarray, np.ndarray]:
+    indices = np.arange(math.prod(ring.patch)).reshape(ring.patch)
+    inside, around = [], []
+    for corner in itertools.product(range(2 * ring.padding + 1), repeat=len(ring.window)):
+        box = indices[tuple(slice(c, c + k) for c, k in zip(corner, ring.window, strict=True))]
         inside.append(box.ravel())
-        ring.append(np.setdiff1d(indices, box))
-    return np.stack(inside).astype(np.int32), np.stack(ring).astype(np.int32)
+        around.append(np.setdiff1d(indices, box))
+    return np.stack(inside).astype(np.int32), np.stack(around).astype(np.int32)
 
 
-def default_float() -> np.dtype:
-    """The floating-point type that set-ups in float64 are kept in."""
-    return jax.dtypes.canonicalize_dtype(np.float64)
+class RingSampler:
+    """What both samplers are: random, and of the same window in the same ring everywhere.
+
+    Attributes
+    ----------
+    window : tuple of int
+        Pixels of the window on each axis.
+    padding : int
+        Pixels of the ring around it.
+    clip : (float, float) or None
+        Range that samples are clipped to.
+    """
+
+    constant = False
+    random = True
+    window: tuple[int, ...]
+    padding: int
+    clip: tuple[float, float] | None
+
+    @property
+    def ring(self) -> Ring:
+        """The window and its ring."""
+        return Ring(self.window, self.padding)
+
+    @property
+    def patch(self) -> tuple[int, ...]:
+        """Pixels of the patch, window and ring, on each axis."""
+        return self.ring.patch
+
+    @property
+    def channels(self) -> int:
+        """Channels of the images that the sampler was fitted on."""
+        raise NotImplementedError
+
+    def check(self, image_shape: tuple[int, ...], num_samples: int) -> None:
+        """Raise ValueError where an image has other axes or is smaller than the patch."""
+        self.ring.check_image(image_shape, self.channels)
+
+    def _clipped(self, samples: jax.Array) -> jax.Array:
+        return samples if self.clip is None else jnp.clip(samples, *self.clip)
+
+
+def check_kind(argument: str, value: object, kind: type) -> None:
+    """Raise TypeError where what a sampler is made of is something else than that."""
+    if not isinstance(value, kind):
+        raise ArgumentTypeError(
+            argument,
+            f"is of type {type(value).__name__}, not {kind.__name__}",
+            f"give one such as pdjax.{kind.__name__}.natural_images()",
+        )
+
+
+def check_jitter(jitter: float) -> float:
+    """Return a share of a variance, or raise."""
+    if not (isinstance(jitter, int | float | np.floating) and 0 <= jitter < math.inf):
+        raise ArgumentValueError("jitter", "must be a finite number of at least 0", value=jitter)
+    return float(jitter)

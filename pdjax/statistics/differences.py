@@ -1,4 +1,7 @@
-"""Pixels of a patch as differences to one of them, which no change of its colour can alter."""
+"""Patches by the differences of their pixels to the first of them, and textures as seen by these.
+
+No change of the colour of a patch alters the differences, so that a texture says nothing about it.
+"""
 
 from __future__ import annotations
 
@@ -7,34 +10,24 @@ from typing import TypeVar
 import jax
 import jax.numpy as jnp
 import numpy as np
-import scipy.linalg
 
 from pdjax._types import Array, Float, Int
 
-__all__ = ["difference_covariance", "difference_root", "differences", "inverse_root", "spread"]
+__all__ = ["difference_covariance", "differences", "log_densities"]
 
-Covariance = TypeVar("Covariance", np.ndarray, jax.Array)
+Numbers = TypeVar("Numbers", np.ndarray, jax.Array)
 
 
-def differences(
-    pixels: Float[Array, "n pixels c"], which: Int[Array, " chosen"]
-) -> Float[Array, "n numbers"]:
-    """Pixels ``which``, less the first of them, which is left out."""
-    chosen = pixels[:, which]
+def differences(pixels: Numbers, which: Int[Array, " chosen"] | None = None) -> Numbers:
+    """Pixels ``which`` less the first of them, which is left out; None stands for all.
+
+    ``(n, pixels, c)`` -> ``(n, numbers)``, channels fastest.
+    """
+    chosen = pixels if which is None else pixels[:, which]
     return (chosen[:, 1:] - chosen[:, :1]).reshape(len(pixels), -1)
 
 
-def spread(
-    weights: Float[Array, "n numbers"], which: Int[Array, " chosen"], patch: int
-) -> Float[Array, "n patch c"]:
-    """Weights of the differences of pixels ``which``, as weights of all pixels of a patch."""
-    weights = weights.reshape(len(weights), len(which) - 1, -1)
-    weights = jnp.concatenate([-weights.sum(1, keepdims=True), weights], 1)
-    zeros = jnp.zeros((len(weights), patch, weights.shape[-1]), weights.dtype)
-    return zeros.at[:, which].set(weights)
-
-
-def difference_covariance(covariance: Covariance, channels: int) -> Covariance:
+def difference_covariance(covariance: Numbers, channels: int) -> Numbers:
     """Covariance of the differences of all pixels to the first, from that of all pixels."""
     size = covariance.shape[-1]
     blocks = covariance.reshape(size // channels, channels, size // channels, channels)
@@ -43,17 +36,24 @@ def difference_covariance(covariance: Covariance, channels: int) -> Covariance:
     return differences.reshape(size - channels, size - channels)
 
 
-def difference_root(covariance: np.ndarray, channels: int) -> np.ndarray:
-    """Cholesky factor of the covariance of the differences of pixels to the first of them."""
-    try:
-        return np.linalg.cholesky(difference_covariance(covariance, channels))
-    except np.linalg.LinAlgError:
-        raise ValueError(
-            "mixture: the covariance of a texture is not positive definite; fit it on more images, "
-            "or use a larger jitter"
-        ) from None
+def log_densities(
+    distance: Float[Array, "n j"],
+    determinant: Float[Array, " j"],
+    scales: Float[Array, "j m"],
+    size: int,
+) -> Float[Array, "n j m"]:
+    """Logarithms of Gaussian densities of ``size`` numbers for each texture at each contrast.
 
-
-def inverse_root(root: np.ndarray) -> np.ndarray:
-    """Inverse of a lower triangular matrix."""
-    return scipy.linalg.solve_triangular(root, np.eye(len(root)), lower=True)
+    Parameters
+    ----------
+    distance : float array (n, j)
+        ``y^T K^-1 y`` for the numbers y of each patch and the covariance K of each texture.
+    determinant : float array (j,)
+        Logarithms of the determinants of K.
+    scales : float array (j, m)
+        Factors of K, one to each contrast.
+    size : int
+        How many numbers there are in y.
+    """
+    constant = determinant[:, None] + size * jnp.log(2 * jnp.pi * scales)
+    return -0.5 * (constant[None] + distance[..., None] / scales[None])

@@ -10,21 +10,32 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import math
 import os
 from collections.abc import Sequence
-from importlib import resources
 
+import jax
 import numpy as np
 
-from pdjax._checks import per_axis
-from pdjax._files import read_npz, write_npz
-from pdjax.statistics.fitting import Bounds, Images, fit_empirical, fit_stationary
+from pdjax._checks import ArgumentValueError, check_count, per_axis
+from pdjax._files import write_npz
+from pdjax._types import static
+from pdjax.statistics.archive import COUNT, read_numbers, shipped
+from pdjax.statistics.autocovariance import (
+    check_patch,
+    fit_autocovariance,
+    largest_patch,
+    mirrored,
+    patch_covariance,
+)
+from pdjax.statistics.images import Bounds, Images, ImageSource
 
-__all__ = ["PatchStatistics", "numbers_problem"]
+__all__ = ["PatchStatistics"]
 
 MAX_BYTES = 2**30
 
 
+@jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True, eq=False)
 class PatchStatistics:
     """Second-order statistics of image patches, in pixel-space units (values in [0, 1]).
@@ -45,7 +56,7 @@ class PatchStatistics:
 
     mean: np.ndarray
     covariance: np.ndarray
-    num_images: int
+    num_images: int = static()
 
     @property
     def stationary(self) -> bool:
@@ -66,7 +77,7 @@ class PatchStatistics:
     def max_patch(self) -> tuple[int, ...]:
         """Pixels of the largest patch that is described, on each axis."""
         if self.stationary:
-            return tuple(lags // 2 + 1 for lags in self.covariance.shape[:-2])
+            return largest_patch(self.covariance.shape[:-2])
         return self.mean.shape[:-1]
 
     def gaussian(self, patch: int | Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
@@ -80,23 +91,11 @@ class PatchStatistics:
         ValueError
             If the patch is larger than these statistics describe.
         """
-        patch = per_axis(patch, self.dimensions, "patch")
-        if any(size > most for size, most in zip(patch, self.max_patch, strict=True)):
-            raise ValueError(
-                f"statistics: a patch of {patch} pixels is needed (window plus twice the padding) "
-                f"but these describe at most {self.max_patch}; choose a smaller window or "
-                "padding, or fit statistics for larger patches"
-            )
-        return self._assemble(patch) if self.stationary else self._middle(patch)
-
-    def _assemble(self, patch: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
-        positions = np.stack(np.meshgrid(*map(np.arange, patch), indexing="ij"), -1)
-        positions = positions.reshape(-1, len(patch))
-        lags = positions[None, :] - positions[:, None] + np.array(self.max_patch) - 1
-        blocks = self.covariance[tuple(np.moveaxis(lags, -1, 0))]
-        size = len(positions) * self.channels
-        covariance = blocks.transpose(0, 2, 1, 3).reshape(size, size)
-        return np.broadcast_to(self.mean, (*patch, self.channels)).copy(), covariance
+        patch = check_patch(patch, self.max_patch, "statistics")
+        if not self.stationary:
+            return self._middle(patch)
+        mean = np.broadcast_to(self.mean, (*patch, self.channels)).copy()
+        return mean, patch_covariance(self.covariance, patch)
 
     def _middle(self, patch: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
         inside = tuple(
@@ -128,6 +127,11 @@ class PatchStatistics:
         progress : bool
             Whether to show a progress bar.
 
+        Raises
+        ------
+        ValueError
+            If there are no images, or some of them cannot be used.
+
         Notes
         -----
         With mean m over all pixels of all images and a taper w that falls to zero at the borders
@@ -138,8 +142,9 @@ class PatchStatistics:
         about ``1 - (pi |h| / size) ** 2 / 2``: 1 part in 10,000 at neighbouring pixels of an
         image of 224. Sums are made by fast Fourier transform in float64.
         """
-        mean, covariance = fit_stationary(images, max_patch, bounds, progress)
-        return cls(mean, covariance, len(images))
+        source = ImageSource(images, bounds, progress)
+        sides = per_axis(max_patch, source.dimensions, "max_patch")
+        return cls(*fit_autocovariance(source, sides), len(source))
 
     @classmethod
     def fit_patches(
@@ -172,10 +177,30 @@ class PatchStatistics:
         Raises
         ------
         ValueError
-            If there are fewer patches than numbers in one, so that the covariance is singular.
+            If there are no images, some of them cannot be used, or there are no more patches than
+            numbers in one, so that the covariance is singular.
         """
-        mean, covariance = fit_empirical(images, patch, num_patches, seed, bounds, progress)
-        return cls(mean, covariance, len(images))
+        check_count("seed", seed, 0)
+        source = ImageSource(images, bounds, progress)
+        sides = per_axis(patch, source.dimensions, "patch")
+        size = math.prod(sides) * source.channels
+        if check_count("num_patches", num_patches) <= size:
+            raise ArgumentValueError(
+                "num_patches",
+                f"is too few for patches of {size} numbers",
+                f"take more than {size}, better ten times as many",
+                value=num_patches,
+            )
+        total, products, count = 0.0, 0.0, 0
+        with source.bar() as bar:
+            for patches in source.random_patches(sides, num_patches, seed, bar):
+                rows = patches.reshape(len(patches), -1)
+                total = total + rows.sum(0)
+                products = products + rows.T @ rows
+                count += len(rows)
+        mean = np.asarray(total) / count
+        covariance = (np.asarray(products) - count * np.outer(mean, mean)) / (count - 1)
+        return cls(mean.reshape(*sides, -1), covariance, len(source))
 
     @classmethod
     def natural_images(cls) -> PatchStatistics:
@@ -191,58 +216,40 @@ class PatchStatistics:
         FileNotFoundError, ValueError
             If the file is missing, damaged, or holds something else.
         """
-        arrays = read_npz(path, "statistics", MAX_BYTES)
-        problem = _problem(arrays)
-        if problem:
-            raise ValueError(
-                f"statistics: {os.fspath(path)!r} does not hold patch statistics ({problem}); "
-                "make them with `pdjax fit FOLDER`"
-            )
-        mean, covariance = (arrays[key].astype(np.float64) for key in ("mean", "covariance"))
-        return cls(mean, covariance, int(arrays["num_images"]))
+        (mean, covariance), num_images = read_numbers(
+            path,
+            "statistics",
+            ("mean", "covariance"),
+            _problem,
+            content="patch statistics",
+            remedy="make them with `pdjax fit FOLDER`, or with pdjax.PatchStatistics.fit",
+            max_bytes=MAX_BYTES,
+        )
+        return cls(mean, covariance, num_images)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the statistics, numbers only, as a compressed ``.npz`` file."""
-        write_npz(
-            path,
-            {"mean": self.mean, "covariance": self.covariance, "num_images": self.num_images},
-        )
+        arrays = {"mean": self.mean, "covariance": self.covariance}
+        write_npz(path, arrays | {COUNT: np.asarray(self.num_images)})
 
 
 @functools.cache
 def _natural_images() -> PatchStatistics:
-    with resources.as_file(resources.files("pdjax") / "data" / "natural_images.npz") as path:
-        return PatchStatistics.load(path)
+    return shipped("natural_images.npz", PatchStatistics.load)
 
 
-def numbers_problem(arrays: dict[str, np.ndarray], keys: set[str]) -> str | None:
-    """Say why arrays of a file are not those of these names, finite, with a count of images."""
-    if set(arrays) != keys:
-        return f"it holds {', '.join(sorted(arrays)) or 'nothing'}"
-    if any(a.dtype.kind not in "fiu" for a in arrays.values()) or arrays["num_images"].ndim:
-        return "its arrays are not plain numbers"
-    if not all(np.isfinite(a).all() for a in arrays.values()):
-        return "it has NaN or infinite values"
-    return None
-
-
-def _problem(arrays: dict[str, np.ndarray]) -> str | None:
-    unusable = numbers_problem(arrays, {"mean", "covariance", "num_images"})
-    if unusable:
-        return unusable
-    mean, covariance = arrays["mean"], arrays["covariance"]
+def _problem(mean: np.ndarray, covariance: np.ndarray) -> str | None:
+    """Say why a mean and a covariance are not those of patches, or of a stationary process."""
     if mean.size == 0:
         return "it is of no pixels"
     if mean.ndim == 1 and covariance.ndim >= 3:
         lags, channels = covariance.shape[:-2], covariance.shape[-2:]
         fits = channels == mean.shape * 2 and all(lag % 2 for lag in lags)
-        mirrored = np.flip(covariance, tuple(range(len(lags)))).swapaxes(-1, -2)
-    elif mean.ndim >= 2:
-        fits = covariance.shape == (mean.size, mean.size)
-        mirrored = covariance.T
+        mirror = mirrored(covariance)
     else:
-        return "its shapes do not fit each other"
+        fits = mean.ndim >= 2 and covariance.shape == (mean.size, mean.size)
+        mirror = covariance.T
     if not fits:
         return "its shapes do not fit each other"
     scale = np.abs(covariance).max(initial=0)
-    return None if np.allclose(mirrored, covariance, 0, 1e-6 * scale) else "it is not symmetric"
+    return None if np.allclose(mirror, covariance, 0, 1e-6 * scale) else "it is not symmetric"

@@ -10,24 +10,36 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import math
 import os
 from collections.abc import Sequence
-from importlib import resources
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 
-from pdjax._files import read_npz, write_npz
-from pdjax._types import Array, Key
-from pdjax.statistics.fitting import Bounds, Images
-from pdjax.statistics.patches import PatchStatistics, numbers_problem
-from pdjax.statistics.texture_fitting import fit_mixture
+from pdjax._checks import ArgumentValueError, check_count, check_key, per_axis
+from pdjax._files import write_npz
+from pdjax._types import Array, Key, static
+from pdjax.statistics.archive import COUNT, read_numbers, shipped
+from pdjax.statistics.autocovariance import (
+    check_patch,
+    fit_autocovariance,
+    largest_patch,
+    mirrored,
+    patch_covariance,
+)
+from pdjax.statistics.images import Bounds, Images, ImageSource
+from pdjax.statistics.texture_fitting import climb, initial_textures, noisy_differences, tables
 
 __all__ = ["PatchMixture"]
 
 MAX_BYTES = 2**28
-KEYS = {"weights", "scales", "half", "num_images"}
+FLOOR = 1e-6
+"""Share of the variance of a pixel that is white, at least, in the textures to start from."""
 
 
+@jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True, eq=False)
 class PatchMixture:
     """Textures of image patches, in pixel-space units (values in [0, 1]).
@@ -53,7 +65,7 @@ class PatchMixture:
     weights: np.ndarray
     scales: np.ndarray
     covariance: np.ndarray
-    num_images: int
+    num_images: int = static()
 
     @property
     def channels(self) -> int:
@@ -68,7 +80,7 @@ class PatchMixture:
     @property
     def max_patch(self) -> tuple[int, ...]:
         """Pixels of the largest patch that is described, on each axis."""
-        return tuple(lags // 2 + 1 for lags in self.covariance.shape[1:-2])
+        return largest_patch(self.covariance.shape[1:-2])
 
     def covariances(self, patch: int | Sequence[int]) -> np.ndarray:
         """Covariance ``(textures, P c, P c)`` of a patch, float64, channels fastest.
@@ -78,10 +90,8 @@ class PatchMixture:
         ValueError
             If the patch is larger than the mixture describes.
         """
-        mean = np.zeros(self.channels)
-        return np.stack(
-            [PatchStatistics(mean, each, 1).gaussian(patch)[1] for each in self.covariance]
-        )
+        sides = check_patch(patch, self.max_patch, "mixture")
+        return np.stack([patch_covariance(table, sides) for table in self.covariance])
 
     @classmethod
     def fit(
@@ -133,14 +143,28 @@ class PatchMixture:
 
         Notes
         -----
-        The equations are in the module `pdjax.statistics.texture_steps`. All is in float64; memory
-        is about four times that of the patches, ``num_patches`` by the numbers in one.
+        The equations are in the module `pdjax.statistics.texture_fitting`. All is in float64;
+        memory is about four times that of the patches, ``num_patches`` by the numbers in one.
         """
-        weights, scales, covariance = fit_mixture(
-            images, rng_key, textures, contrasts, patch, max_patch, num_patches, steps, levels,
-            bounds, progress,
-        )  # fmt: skip
-        return cls(weights, scales, covariance, len(images))
+        for argument, count in (("textures", textures), ("contrasts", contrasts), ("steps", steps)):
+            check_count(argument, count)
+        if levels is not None:
+            check_count("levels", levels, 2)
+        source = ImageSource(images, bounds, progress)
+        sides = per_axis(patch, source.dimensions, "patch")
+        largest = per_axis(max_patch, source.dimensions, "max_patch")
+        _check_sizes(sides, largest, num_patches, source.channels)
+        start, chosen = jax.random.split(check_key(rng_key))
+        seed = int(jax.random.bits(chosen))
+        width = 0.0 if levels is None else 1 / (levels - 1)
+        _, table = fit_autocovariance(source, largest)
+        rows = noisy_differences(source, sides, num_patches, seed, width)
+        variance = float(np.trace(table[tuple(size - 1 for size in largest)])) / source.channels
+        floor = width**2 / 12 + FLOOR * variance
+        with jax.enable_x64(True):
+            state = initial_textures(start, table, textures, contrasts, floor)
+            state = climb(state, jnp.asarray(rows), sides, steps, progress)
+            return cls(*tables(state, largest), len(source))
 
     @classmethod
     def natural_images(cls) -> PatchMixture:
@@ -156,18 +180,17 @@ class PatchMixture:
         FileNotFoundError, ValueError
             If the file is missing, damaged, or holds something else.
         """
-        arrays = read_npz(path, "mixture", MAX_BYTES)
-        problem = _problem(arrays)
-        if problem:
-            raise ValueError(
-                f"mixture: {os.fspath(path)!r} does not hold a mixture of textures ({problem}); "
-                "make one with `pdjax fit FOLDER --mixture`"
-            )
-        weights, scales, half = (
-            arrays[k].astype(np.float64) for k in ("weights", "scales", "half")
+        (weights, scales, half), num_images = read_numbers(
+            path,
+            "mixture",
+            ("weights", "scales", "half"),
+            _problem,
+            content="a mixture of textures",
+            remedy="make one with `pdjax fit FOLDER --mixture`, or with pdjax.PatchMixture.fit",
+            max_bytes=MAX_BYTES,
         )
-        covariance = np.concatenate([half, _mirrored(half)[:, 1:]], axis=1)
-        return cls(weights / weights.sum(), scales, covariance, int(arrays["num_images"]))
+        covariance = np.concatenate([half, mirrored(half, 1)[:, 1:]], axis=1)
+        return cls(weights / weights.sum(), scales, covariance, num_images)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the mixture, numbers only, as a compressed ``.npz`` file.
@@ -176,36 +199,48 @@ class PatchMixture:
         others are their transposes.
         """
         half = self.covariance[:, : self.max_patch[0]]
-        parts = {"weights": self.weights, "scales": self.scales, "half": half}
-        write_npz(path, {**parts, "num_images": self.num_images})
+        arrays = {"weights": self.weights, "scales": self.scales, "half": half}
+        write_npz(path, arrays | {COUNT: np.asarray(self.num_images)})
 
 
 @functools.cache
 def _natural_images() -> PatchMixture:
-    with resources.as_file(resources.files("pdjax") / "data" / "natural_textures.npz") as path:
-        return PatchMixture.load(path)
+    return shipped("natural_textures.npz", PatchMixture.load)
 
 
-def _mirrored(covariance: np.ndarray) -> np.ndarray:
-    """Autocovariances at the opposite offsets, in reverse order, transposed."""
-    return np.flip(covariance, tuple(range(1, covariance.ndim - 2))).swapaxes(-1, -2)
+def _check_sizes(
+    patch: tuple[int, ...], largest: tuple[int, ...], num_patches: int, channels: int
+) -> None:
+    """Raise ValueError where patches are too large, too small or too few to be fitted to."""
+    if any(most < size for size, most in zip(patch, largest, strict=True)):
+        raise ArgumentValueError(
+            "max_patch", f"must be at least the patch {patch} on every axis", value=largest
+        )
+    numbers = math.prod(patch) * channels
+    if numbers == channels:
+        raise ArgumentValueError("patch", "must be of two pixels or more", value=patch)
+    if check_count("num_patches", num_patches) < 2 * numbers:
+        raise ArgumentValueError(
+            "num_patches",
+            f"is too few for patches of {numbers} numbers",
+            f"take at least {2 * numbers}",
+            value=num_patches,
+        )
 
 
-def _problem(arrays: dict[str, np.ndarray]) -> str | None:
-    unusable = numbers_problem(arrays, KEYS)
-    if unusable:
-        return unusable
-    weights, scales, half = (arrays[key] for key in ("weights", "scales", "half"))
+def _problem(weights: np.ndarray, scales: np.ndarray, half: np.ndarray) -> str | None:
+    """Say why arrays are not probabilities, scales and halves of autocovariances."""
+    shapes = "its shapes do not fit each other"
     if weights.ndim != 2 or scales.shape != weights.shape or half.ndim < 4:
-        return "its shapes do not fit each other"
+        return shapes
     others = half.shape[2:-2]
     square = half.shape[-1] == half.shape[-2] and all(lags % 2 for lags in others)
     if len(half) != len(weights) or not square or 0 in (weights.size, half.size):
-        return "its shapes do not fit each other"
+        return shapes
     if weights.min() < 0 or not np.isclose(weights.sum(), 1, 0, 1e-6) or scales.min() <= 0:
         return "its weights are not probabilities or its scales not above zero"
     middle = half[:, -1:]
-    if not np.allclose(middle, _mirrored(middle), 0, 1e-6 * float(np.abs(half).max())):
+    if not np.allclose(middle, mirrored(middle, 1), 0, 1e-6 * float(np.abs(half).max())):
         return "it is not symmetric"
     variance = half[(slice(None), -1, *(lags // 2 for lags in others))]
     if np.linalg.eigvalsh(variance.astype(np.float64)).min() <= 0:

@@ -7,7 +7,10 @@ import functools
 import numpy as np
 import scipy.ndimage
 
-from pdjax import PatchStatistics
+from pdjax import ConditionalGaussian, PatchStatistics
+
+JITTERED = functools.partial(ConditionalGaussian, jitter=1e-6)
+"""Makes a sampler of smooth images, whose covariances are all but singular."""
 
 
 def smooth(*shape: int, seed: int = 0) -> np.ndarray:

@@ -54,9 +54,12 @@ def components(mixed: PatchMixture, image, origin, window, padding):
         mean, spread = conditional(np.zeros(cut.size), covariance, pixels, mask)
         ring = log_normal(pixels[~mask], covariance[np.ix_(~mask, ~mask)])
         yield (
-            np.log(mixed.weights[texture, contrast]), mean + 0.5, spread, ring,
+            np.log(mixed.weights[texture, contrast]),
+            mean + 0.5,
+            spread,
+            ring,
             log_normal(pixels, covariance),
-        )  # fmt: skip
+        )
 
 
 def responsibilities(parts) -> np.ndarray:
