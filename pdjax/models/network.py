@@ -1,26 +1,114 @@
-"""A published network without its weights: a Flax module and the facts that go with it."""
+"""A published network without its weights: a Flax module and everything that is known about it.
+
+That includes where the published weights are (`Download`, `Installed`), and where they keep each
+layer (`Place`). Nothing is read or fetched here; `pdjax.weights` does that for any network.
+"""
 
 from __future__ import annotations
 
 import dataclasses
 import functools
+import hashlib
 import math
+import re
+from collections.abc import Callable
 from importlib import resources
-from typing import cast
+from pathlib import Path
+from typing import Literal, cast
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 
+from pdjax._checks import ArgumentValueError, check_choice
 from pdjax._types import Params
 from pdjax.classifier import Classifier, activation_shapes
 
-__all__ = ["Network", "imagenet_labels"]
+__all__ = ["Download", "Form", "Installed", "Network", "Place", "imagenet_labels"]
+
+Form = Literal["caffemodel", "pth"]
+"""How published weights are written down: as Caffe does, or as PyTorch does."""
+
+FORMS: tuple[Form, ...] = ("caffemodel", "pth")
+
+
+@dataclasses.dataclass(frozen=True)
+class Download:
+    """A file that its makers offer for download.
+
+    Attributes
+    ----------
+    address : str
+        Where it is, on an HTTP or HTTPS server.
+    checksum : str
+        The algorithm and the digest in hexadecimal, as ``"sha1:9116..."``.
+    size : int or None
+        Its bytes; None where nobody has published their number.
+
+    Raises
+    ------
+    ValueError
+        If the checksum is not of this form.
+    """
+
+    address: str
+    checksum: str
+    size: int | None = None
+
+    def __post_init__(self) -> None:
+        algorithm, _, digest = self.checksum.partition(":")
+        if algorithm not in hashlib.algorithms_guaranteed or not re.fullmatch("[0-9a-f]+", digest):
+            raise ArgumentValueError(
+                "checksum",
+                "is not an algorithm and a digest",
+                "write it like 'sha256:7be5be79...', in lower case",
+                value=self.checksum,
+            )
+
+    @property
+    def name(self) -> str:
+        """The name of the file, which it keeps on this computer."""
+        return self.address.rsplit("/", 1)[-1]
+
+
+@dataclasses.dataclass(frozen=True)
+class Installed:
+    """A file that comes with an installed package.
+
+    Attributes
+    ----------
+    find : callable
+        Takes nothing and returns the path of the file. It imports the package when called.
+    """
+
+    find: Callable[[], Path]
+
+
+@dataclasses.dataclass(frozen=True)
+class Place:
+    """Where published weights keep a layer.
+
+    Attributes
+    ----------
+    module : str
+        What they call the layer: the module with its kernel.
+    norm : str or None
+        For ``"pth"``: the batch norm behind it, which is folded into kernel and bias when the
+        weights are read.
+    feature_map : (int, int) or None
+        Height and width of the feature map that a fully connected layer reads. Caffe and PyTorch
+        flatten it with its channels first, our networks with its channels last.
+    """
+
+    module: str
+    norm: str | None = None
+    feature_map: tuple[int, int] | None = None
 
 
 @dataclasses.dataclass(frozen=True)
 class Network:
-    """An ImageNet network as published; `with_params` makes a `Classifier` of it.
+    """A network as published; `with_params` makes a `Classifier` of it.
 
     The module maps images ``(n, h, w, 3)``, RGB in [0, 1], to all its named activations in
     forward order; its own preprocessing is its first step.
@@ -35,15 +123,48 @@ class Network:
         Side of the square input image, in pixels.
     summary : str
         One line for a list of networks.
-    num_training_images : int
-        Images that the published weights were trained on.
+    aliases : tuple of str
+        Other names for it.
+    published : Download or Installed, optional
+        The file with its weights. None: whoever loads the network says where they are.
+    form : "pth" or "caffemodel"
+        How published weights are written down.
+    place : callable
+        ``place(layer)`` is the `Place` of a layer of ours in them. By default they call every layer
+        as we do.
+    unused : tuple of str
+        Beginnings of the names of arrays that may be in them and that only training used.
+    norm_epsilon : float
+        What the batch norms add to a variance. The default is PyTorch's own.
+    with_mean : callable, optional
+        ``with_mean(params, mean)`` adds a mean image ``(3, h, w)``, BGR in [0, 255], to be
+        subtracted in place of a mean colour. None: the network has no such form.
+    labels : tuple of str, optional
+        Names of the classes; by default the 1000 of ImageNet.
+    probabilities : tuple of str
+        The layers that hold class probabilities.
+    num_training_images : int or None
+        Images that the published weights were trained on (default: ImageNet's), for Laplace's
+        correction.
     """
 
     name: str
     module: nn.Module
     image_size: int
-    summary: str
-    num_training_images: int = 1_281_167
+    summary: str = ""
+    aliases: tuple[str, ...] = ()
+    published: Download | Installed | None = None
+    form: Form = "pth"
+    place: Callable[[str], Place] = Place
+    unused: tuple[str, ...] = ()
+    norm_epsilon: float = 1e-5
+    with_mean: Callable[[Params, np.ndarray], Params] | None = None
+    labels: tuple[str, ...] | None = None
+    probabilities: tuple[str, ...] = ("prob",)
+    num_training_images: int | None = 1_281_167
+
+    def __post_init__(self) -> None:
+        check_choice("form", self.form, FORMS)
 
     @functools.cached_property
     def param_shapes(self) -> dict[str, dict[str, jax.ShapeDtypeStruct]]:
@@ -73,8 +194,8 @@ class Network:
             params=params,
             image_size=self.image_size,
             layers=self.layers,
-            labels=imagenet_labels(),
-            probabilities=("prob",),
+            labels=imagenet_labels() if self.labels is None else self.labels,
+            probabilities=self.probabilities,
             num_training_images=self.num_training_images,
         )
 
@@ -93,9 +214,9 @@ def imagenet_labels() -> tuple[str, ...]:
 
 
 def _random(rng_key: jax.Array, shape: tuple[int, ...]) -> jax.Array:
-    inputs = math.prod(shape[:-1])
-    kernel = jax.random.normal(rng_key, shape, jnp.float32) / math.sqrt(inputs)
-    return kernel if len(shape) > 1 else jnp.zeros(shape, jnp.float32)
+    if len(shape) == 1:
+        return jnp.zeros(shape, jnp.float32)
+    return jax.random.normal(rng_key, shape, jnp.float32) / math.sqrt(math.prod(shape[:-1]))
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""VGG16 with torchvision's input transform and Caffe's layer names.
+"""VGG16 with torchvision's input transform and weights, and Caffe's layer names.
 
 Simonyan & Zisserman, "Very Deep Convolutional Networks for Large-Scale Image Recognition",
 ICLR 2015, configuration D. An activation holds the values after the ReLU.
@@ -10,9 +10,8 @@ import flax.linen as nn
 import jax
 
 from pdjax._types import Array, Float
-from pdjax.models.convolution import conv
-from pdjax.models.layers import dense, max_pool, standardize
-from pdjax.models.network import Network
+from pdjax.models.layers import conv, dense, max_pool, standardize
+from pdjax.models.network import Download, Network, Place
 
 __all__ = ["VGG16", "Vgg16"]
 
@@ -40,9 +39,35 @@ class Vgg16(nn.Module):
         return layers
 
 
+PLACES = {
+    "conv1_1": Place("features.0"),
+    "conv1_2": Place("features.2"),
+    "conv2_1": Place("features.5"),
+    "conv2_2": Place("features.7"),
+    "conv3_1": Place("features.10"),
+    "conv3_2": Place("features.12"),
+    "conv3_3": Place("features.14"),
+    "conv4_1": Place("features.17"),
+    "conv4_2": Place("features.19"),
+    "conv4_3": Place("features.21"),
+    "conv5_1": Place("features.24"),
+    "conv5_2": Place("features.26"),
+    "conv5_3": Place("features.28"),
+    "fc6": Place("classifier.0", feature_map=(7, 7)),
+    "fc7": Place("classifier.3"),
+    "fc8": Place("classifier.6"),
+}
+"""Torchvision's modules: numbers in two sequences."""
+
 VGG16 = Network(
     name="vgg16",
     module=Vgg16(),
     image_size=224,
     summary="VGG16: 138 million parameters, 13 convolutions",
+    published=Download(
+        "https://download.pytorch.org/models/vgg16-397923af.pth",
+        "sha256:397923af8e79cdbb6a7127f12361acd7a2f83e06b05044ddf496e83de57a5bf0",
+        553_433_881,
+    ),
+    place=PLACES.__getitem__,
 )

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
-
-from pdjax.models import find_network
+from pdjax._checks import ArgumentValueError
+from pdjax._files import writable_folder
+from pdjax.models import Network, find_network
 from pdjax.weights.load import load_params
+from pdjax.weights.match import flat
 from pdjax.weights.readers.any_kind import read_weights
 from pdjax.weights.readers.safetensors import write_safetensors
 
@@ -55,40 +55,38 @@ def inspect(path: str | os.PathLike[str]) -> Contents:
     FileNotFoundError, ValueError
         As `pdjax.weights.readers.any_kind.read_weights`.
     """
-    file = read_weights(path)
-    arrays = _flat(file.arrays) if file.kind == "caffemodel" else file.arrays
+    kind, arrays = read_weights(path)
     entries = tuple(Entry(name, array.shape, array.dtype.name) for name, array in arrays.items())
-    return Contents(file.kind, entries, sum(array.size for array in arrays.values()))
+    return Contents(kind, entries, sum(array.size for array in arrays.values()))
 
 
-def convert(source: str | os.PathLike[str], target: str | os.PathLike[str], name: str) -> None:
+def convert(
+    source: str | os.PathLike[str], output: str | os.PathLike[str], name: str | Network
+) -> None:
     """Write the weights of a network as a safetensors file, which `load_model` reads back.
 
     Parameters
     ----------
     source : path
         Any file that ``load_model(name, source)`` reads.
-    target : path
+    output : path
         A ``.safetensors`` file. Its arrays are float32 and called ``layer.kernel`` and
         ``layer.bias``: kernels ``(h, w, in / groups, out)`` or ``(in, out)`` with channels last,
         batch norm folded.
-    name : str
-        The network: one of `pdjax.models.NETWORKS`.
+    name : str or Network
+        The network: one of `pdjax.models.NETWORKS`, or one of your own.
 
     Raises
     ------
     FileNotFoundError, ValueError
-        If the network is unknown, the source is missing, damaged or of another network, or the
-        target cannot be written.
+        If the network is unknown, the source is missing, damaged or of another network.
+    OSError
+        If the output cannot be written.
     """
-    network = find_network(name)
-    target = Path(target)
-    if target.suffix.lower() != SUFFIX:
-        raise ValueError(f"target: {str(target)!r} must end in {SUFFIX}; change its suffix")
-    write_safetensors(target, _flat(load_params(network, Path(source))))
-
-
-def _flat(layers: Mapping[str, Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:
-    return {
-        f"{layer}.{part}": array for layer, parts in layers.items() for part, array in parts.items()
-    }
+    network, output = find_network(name), Path(output)
+    if output.suffix.lower() != SUFFIX:
+        raise ArgumentValueError(
+            "output", f"must end in {SUFFIX}", "change its suffix", value=output
+        )
+    writable_folder(output)
+    write_safetensors(output, flat(load_params(network, Path(source))))

@@ -3,30 +3,29 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import jax
-import numpy as np
 
+from pdjax._checks import ArgumentTypeError, ArgumentValueError
+from pdjax._types import Params
 from pdjax.classifier import Classifier
-from pdjax.models import find_network
-from pdjax.models.alexnet import BVLC_ALEXNET, with_mean_image
-from pdjax.models.network import Network
-from pdjax.weights.caffe_names import FROM_CAFFE
+from pdjax.models import NETWORKS, Network, find_network
 from pdjax.weights.download import fetch
-from pdjax.weights.match import match_arrays, match_params
-from pdjax.weights.mean_image import read_mean_image
+from pdjax.weights.match import LayerParams, match_arrays
+from pdjax.weights.published import published_params
 from pdjax.weights.readers.any_kind import read_weights
-from pdjax.weights.torch_names import FROM_TORCH
+from pdjax.weights.readers.mean_image import read_mean_image
 
 __all__ = ["load_model", "load_params"]
 
-# The names of the kernels in a file of ours end with this, and none in a published file.
+# The names of kernels in a file of ours end with this; in a published one only Caffe's do.
 KERNEL = ".kernel"
 
 
 def load_model(
-    name: str = "efficientnet_lite0",
+    name: str | Network = "efficientnet_lite0",
     weights: str | os.PathLike[str] | None = None,
     *,
     mean_image: str | os.PathLike[str] | None = None,
@@ -36,15 +35,16 @@ def load_model(
 
     Parameters
     ----------
-    name : str
-        One of `pdjax.models.NETWORKS`; ``"googlenet"`` means the published Caffe form.
+    name : str or Network
+        One of `pdjax.models.NETWORKS`, or an alias of one: ``"googlenet"`` means the published
+        Caffe form. A `pdjax.models.Network` of your own will do as well.
     weights : path or "random", optional
         The file with its weights: the published one, or one that `pdjax weights convert` wrote.
         None takes the published file, which is installed with the package for
         ``"efficientnet_lite0"`` and is otherwise downloaded once and verified. ``"random"`` draws
         weights, for benchmarks.
     mean_image : path, optional
-        For ``"bvlc_alexnet"`` alone: Caffe's mean image (``ilsvrc_2012_mean.npy``), of which the
+        For ``"bvlc_alexnet"``: Caffe's mean image (``ilsvrc_2012_mean.npy``), of which the
         middle is subtracted in place of the mean colour, as in training.
     progress : bool
         Show a progress bar for a download.
@@ -62,22 +62,20 @@ def load_model(
     """
     network = find_network(name)
     if weights is not None and not isinstance(weights, (str, os.PathLike)):
-        raise TypeError(f"weights={weights!r} must be the path of a file, 'random' or None")
-    if mean_image is not None and network is not BVLC_ALEXNET:
-        raise ValueError(
-            f"mean_image: {network.name} subtracts a mean colour; leave mean_image out, or load "
-            f"{BVLC_ALEXNET.name}"
+        raise ArgumentTypeError(
+            "weights", "must be the path of a file, 'random' or None", value=weights
         )
-    mean = None if mean_image is None else read_mean_image(mean_image)
+    # Before the weights, which may take a while.
+    with_mean = _with_mean(network, mean_image)
     if weights is not None and os.fspath(weights) == "random":
         params = network.random_params(jax.random.key(0))
     else:
-        path = fetch(network.name, progress=progress) if weights is None else Path(weights)
+        path = fetch(network, progress=progress) if weights is None else Path(weights)
         params = jax.tree.map(jax.numpy.asarray, load_params(network, path))
-    return network.with_params(params if mean is None else with_mean_image(params, mean))
+    return network.with_params(with_mean(params))
 
 
-def load_params(network: Network, path: Path) -> dict[str, dict[str, np.ndarray]]:
+def load_params(network: Network, path: Path) -> LayerParams:
     """Read the parameters of a network from any file that can hold them.
 
     Returns
@@ -90,17 +88,35 @@ def load_params(network: Network, path: Path) -> dict[str, dict[str, np.ndarray]
     FileNotFoundError, ValueError
         If the file is missing, damaged or of another network.
     """
-    file, name, source = read_weights(path), network.name, str(path)
-    if file.kind == "caffemodel":
-        if name in FROM_CAFFE:
-            return match_params(FROM_CAFFE[name](file.arrays), network.param_shapes, source)
-    elif any(key.endswith(KERNEL) for key in file.arrays):
+    file, source = read_weights(path), str(path)
+    is_caffe = file.kind == "caffemodel"
+    if not is_caffe and any(name.endswith(KERNEL) for name in file.arrays):
         return match_arrays(file.arrays, network.param_shapes, source)
-    elif name in FROM_TORCH:
-        return match_params(FROM_TORCH[name](file.arrays, source), network.param_shapes, source)
-    published = "Caffe model (.caffemodel)" if name in FROM_CAFFE else "PyTorch checkpoint (.pth)"
-    raise ValueError(
-        f"weights: {source!r} is a {file.kind} file with names that are not those of {name}, "
-        f"which was published as a {published}; give that, or what `pdjax weights convert` made "
-        "of it"
+    if is_caffe == (network.form == "caffemodel"):
+        return published_params(network, file.arrays, source)
+    published = {"caffemodel": "Caffe model", "pth": "PyTorch checkpoint"}[network.form]
+    raise ArgumentValueError(
+        "weights",
+        f"is a {file.kind} file with names that are not those of {network.name}, which was "
+        f"published as a {published} (.{network.form})",
+        "give that, or what `pdjax weights convert` made of it",
+        value=path,
     )
+
+
+def _with_mean(
+    network: Network, mean_image: str | os.PathLike[str] | None
+) -> Callable[[Params], Params]:
+    """Return what adds a mean image to parameters, or leaves them as they are without one."""
+    if mean_image is None:
+        return lambda params: params
+    with_mean = network.with_mean
+    if with_mean is None:
+        others = ", ".join(name for name, other in NETWORKS.items() if other.with_mean)
+        raise ArgumentValueError(
+            "mean_image",
+            f"does not go with {network.name}, which subtracts no mean image",
+            f"leave it out, or load {others}",
+        )
+    mean = read_mean_image(mean_image)
+    return lambda params: with_mean(params, mean)

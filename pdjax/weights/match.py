@@ -3,29 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TypeVar
 
+import jax
 import numpy as np
 
-__all__ = ["match_arrays", "match_params", "printable"]
+from pdjax._checks import ArgumentValueError
+from pdjax.weights.readers.binary import printable
+
+__all__ = ["LayerParams", "LayerShapes", "flat", "match_arrays"]
+
+LayerParams = dict[str, dict[str, np.ndarray]]
+LayerShapes = Mapping[str, Mapping[str, jax.ShapeDtypeStruct]]
+Leaf = TypeVar("Leaf")
 
 MAX_LISTED = 20
-MAX_NAME = 80
 
 
-def match_params(
-    params: Mapping[str, Mapping[str, Any]], wanted: Mapping[str, Mapping[str, Any]], source: str
-) -> dict[str, dict[str, np.ndarray]]:
-    """Return the parameters of a file in exactly the structure that a network wants.
+def match_arrays(arrays: Mapping[str, np.ndarray], wanted: LayerShapes, source: str) -> LayerParams:
+    """Return the arrays of a file in exactly the structure that a network wants.
 
     Parameters
     ----------
-    params : mapping
-        ``{layer: {"kernel", "bias"}}`` of real arrays, as read from a file.
+    arrays : mapping of str to array
+        Arrays called ``layer.part``, as read from a file.
     wanted : mapping
-        The same of anything that has a ``shape``: `Network.param_shapes`.
+        The shape of each, ``{layer: {part: ShapeDtypeStruct}}``, such as `Network.param_shapes`.
     source : str
-        The file, or where else the parameters come from; named in the error.
+        The file, or where else the arrays come from; named in the error.
 
     Returns
     -------
@@ -38,14 +43,7 @@ def match_params(
         If anything is missing, surplus, of another shape, not made of real numbers, or not finite.
         One error lists it all as ``layer.part``, up to 20 of each kind.
     """
-    return match_arrays(_flat(params), wanted, source)
-
-
-def match_arrays(
-    arrays: Mapping[str, Any], wanted: Mapping[str, Mapping[str, Any]], source: str
-) -> dict[str, dict[str, np.ndarray]]:
-    """Do as `match_params` with arrays that a file calls ``layer.part``."""
-    shapes = {name: tuple(leaf.shape) for name, leaf in _flat(wanted).items()}
+    shapes = {name: tuple(leaf.shape) for name, leaf in flat(wanted).items()}
     common = [name for name in shapes if name in arrays]
     fitting, misshapen, strange = {}, [], []
     for name in common:
@@ -64,9 +62,11 @@ def match_arrays(
         _listed("not finite", [name for name, array in fitting.items() if not _finite(array)]),
     ]
     if any(problems):
-        raise ValueError(
-            f"weights: {source!r} does not fit the network: {'; '.join(filter(None, problems))}. "
-            + _remedy(len(common), len(shapes))
+        raise ArgumentValueError(
+            "weights",
+            f"does not fit the network: {'; '.join(filter(None, problems))}",
+            _remedy(len(common), len(shapes)),
+            value=source,
         )
     return {
         layer: {part: fitting[f"{layer}.{part}"] for part in parts}
@@ -74,13 +74,8 @@ def match_arrays(
     }
 
 
-def printable(name: str) -> str:
-    """Shorten a name found in a file, and take from it what a terminal might obey."""
-    clean = name if name.isprintable() else ascii(name)
-    return clean if len(clean) <= MAX_NAME else f"{clean[: MAX_NAME - 3]}..."
-
-
-def _flat(params: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+def flat(params: Mapping[str, Mapping[str, Leaf]]) -> dict[str, Leaf]:
+    """Call the parts of layers ``layer.part``."""
     return {
         f"{layer}.{part}": leaf for layer, parts in params.items() for part, leaf in parts.items()
     }
@@ -111,7 +106,7 @@ def _listed(what: str, entries: list[str]) -> str:
 def _remedy(common: int, total: int) -> str:
     if 2 * common < total:
         return (
-            f"It has {common} of the {total} arrays and seems to belong to another network; "
-            "give the weights of this one or load that one"
+            f"it has {common} of the {total} arrays and seems to belong to another network: give "
+            "the weights of this one or load that one"
         )
-    return "Give the published weights of this network, or fetch the file again"
+    return "give the published weights of this network, or fetch the file again"

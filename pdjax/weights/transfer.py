@@ -3,10 +3,14 @@
 What has arrived stays in the file given. The next attempt, in this run or in a later one, asks for
 the rest, on condition that the server still has the same version (its entity tag is kept beside
 the file); from a server that cannot do that the file is taken from its beginning.
+
+It is our own because the libraries that fetch data files, such as pooch, begin a file anew when it
+broke off and take as many bytes as a server sends.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import http.client
 import re
 import time
@@ -15,9 +19,10 @@ from pathlib import Path
 from urllib.parse import urljoin, urlsplit
 
 import requests
-from tqdm import tqdm
 
-__all__ = ["remove_partial", "transfer"]
+from pdjax._progress import Bar
+
+__all__ = ["Transfer"]
 
 CHUNK_BYTES = 64 * 2**10
 MAX_REDIRECTS = 5
@@ -40,103 +45,120 @@ class _BrokenOffError(Exception):
     """The transfer failed in a way that another attempt may mend."""
 
 
-def transfer(
-    address: str,
-    partial: Path,
-    *,
-    size: int | None,
-    max_bytes: int,
-    bar: tqdm,
-    timeout: float,
-    pause: float,
-) -> None:
-    """Fetch the file at ``address`` into ``partial``, going on from what is there.
+@dataclasses.dataclass(frozen=True)
+class Transfer:
+    """A file to fetch, and how patiently.
 
-    Parameters
+    Attributes
     ----------
     address : str
         Of a file on an HTTP or HTTPS server.
     partial : Path
-        The file to fill, perhaps partly there. It is complete when this returns.
-    size : int, optional
+        The file to fill, perhaps partly there.
+    size : int or None
         Its bytes when complete, where they are known.
-    max_bytes : int
+    limit : int
         The most bytes to accept.
-    bar : tqdm
-        Counts the bytes.
     timeout : float
         Seconds without an answer after which an attempt is given up.
     pause : float
         Seconds before the second of four attempts; twice that before each further one.
-
-    Raises
-    ------
-    ConnectionError
-        If the server cannot be reached, refuses, redirects to somewhere that is not HTTP, breaks
-        off every time, or sends another number of bytes. The text is the reason alone, as the
-        middle of a sentence.
     """
-    limit = max_bytes if size is None else size
-    with _Session() as session:
-        for attempt in range(1, ATTEMPTS + 1):
-            try:
-                return _attempt(session, address, partial, limit, size, bar, timeout)
-            except _BrokenOffError as error:
-                reason = str(error)
-            except requests.Timeout:
-                reason = f"the server did not answer within {timeout:g} s"
-            except BROKEN_OFF:
-                reason = "there is no connection to the server, or it broke off"
-            except (requests.RequestException, ValueError) as error:
-                # Addresses that cannot be parsed are a ValueError.
-                raise ConnectionError(f"the transfer failed: {type(error).__name__}") from error
-            if attempt < ATTEMPTS:
-                time.sleep(pause * 2 ** (attempt - 1))
-    raise ConnectionError(reason)
 
+    address: str
+    partial: Path
+    size: int | None
+    limit: int
+    timeout: float
+    pause: float
 
-def remove_partial(partial: Path) -> None:
-    """Remove what has arrived of a file, and its tag."""
-    partial.unlink(missing_ok=True)
-    _tag_file(partial).unlink(missing_ok=True)
+    def run(self, bar: Bar) -> None:
+        """Fetch what is missing of the file, which is complete when this returns.
 
+        Parameters
+        ----------
+        bar : Bar
+            Counts the bytes.
 
-def _attempt(
-    session: requests.Session,
-    address: str,
-    partial: Path,
-    limit: int,
-    size: int | None,
-    bar: tqdm,
-    timeout: float,
-) -> None:
-    have = partial.stat().st_size if partial.exists() else 0
-    if have > limit:
-        remove_partial(partial)
-        have = 0
-    if have == size:
-        return
-    with _open(session, address, HEADERS | _range(partial, have), timeout) as response:
-        start = _start(response, have)
-        if start == 0:
-            remove_partial(partial)
-        declared = _declared(response, start)
-        if declared > limit or (size is not None and 0 < declared != size):
-            raise ConnectionError(f"the server has {declared} bytes {_instead_of(size, limit)}")
-        _keep_tag(response, partial)
-        bar.update(start - bar.n)
-        with partial.open("ab") as file:
-            for chunk in response.iter_content(CHUNK_BYTES):
-                start += len(chunk)
-                if start > limit:
-                    break
-                file.write(chunk)
-                bar.update(len(chunk))
-    if start > limit:
-        remove_partial(partial)
-        raise ConnectionError(f"the server sends more than {limit} bytes")
-    if start < (size or declared):
-        raise _BrokenOffError(f"the connection broke off at {start} of {size or declared} bytes")
+        Raises
+        ------
+        ConnectionError
+            If the server cannot be reached, refuses, redirects to somewhere that is not HTTP,
+            breaks off every time, or sends another number of bytes. The text is the reason alone,
+            as the middle of a sentence.
+        """
+        with _Session() as session:
+            for attempt in range(1, ATTEMPTS + 1):
+                try:
+                    return self._attempt(session, bar)
+                except _BrokenOffError as error:
+                    reason = str(error)
+                except requests.Timeout:
+                    reason = f"the server did not answer within {self.timeout:g} s"
+                except BROKEN_OFF:
+                    reason = "there is no connection to the server, or it broke off"
+                except (requests.RequestException, ValueError) as error:
+                    # Addresses that cannot be parsed are a ValueError.
+                    raise ConnectionError(f"the transfer failed: {type(error).__name__}") from error
+                if attempt < ATTEMPTS:
+                    time.sleep(self.pause * 2 ** (attempt - 1))
+        raise ConnectionError(reason)
+
+    def forget(self) -> None:
+        """Remove what has arrived, and its tag."""
+        self.partial.unlink(missing_ok=True)
+        self._tag_file.unlink(missing_ok=True)
+
+    def _attempt(self, session: requests.Session, bar: Bar) -> None:
+        have = self.partial.stat().st_size if self.partial.exists() else 0
+        if have > self.limit:
+            self.forget()
+            have = 0
+        if have == self.size:
+            return
+        headers = HEADERS | self._range(have)
+        with _open(session, self.address, headers, self.timeout) as response:
+            start = _start(response, have)
+            if start == 0:
+                self.forget()
+            declared = _declared(response, start)
+            if declared > self.limit or (self.size is not None and 0 < declared != self.size):
+                wanted = "at most " if self.size is None else ""
+                raise ConnectionError(
+                    f"the server has {declared} bytes instead of {wanted}{self.limit}"
+                )
+            self._keep_tag(response)
+            bar.update(start - bar.n)
+            with self.partial.open("ab") as file:
+                for chunk in response.iter_content(CHUNK_BYTES):
+                    start += len(chunk)
+                    if start > self.limit:
+                        break
+                    file.write(chunk)
+                    bar.update(len(chunk))
+        if start > self.limit:
+            self.forget()
+            raise ConnectionError(f"the server sends more than {self.limit} bytes")
+        whole = self.size or declared
+        if start < whole:
+            raise _BrokenOffError(f"the connection broke off at {start} of {whole} bytes")
+
+    def _range(self, have: int) -> dict[str, str]:
+        if have == 0:
+            return {}
+        tag = self._tag_file
+        condition = {"If-Range": tag.read_text("latin-1")} if tag.exists() else {}
+        return {"Range": f"bytes={have}-", **condition}
+
+    def _keep_tag(self, response: requests.Response) -> None:
+        tag = response.headers.get("ETag", "")
+        # Only a strong tag promises the same bytes.
+        if re.fullmatch(r'"[!#-~]*"', tag) and len(tag) <= MAX_TAG_LENGTH:
+            self._tag_file.write_text(tag, "latin-1")
+
+    @property
+    def _tag_file(self) -> Path:
+        return self.partial.with_name(f"{self.partial.name}.tag")
 
 
 def _open(
@@ -151,14 +173,6 @@ def _open(
         response.close()
         address = urljoin(address, response.headers["location"])
     raise ConnectionError(f"the server redirects more than {MAX_REDIRECTS} times")
-
-
-def _range(partial: Path, have: int) -> dict[str, str]:
-    if have == 0:
-        return {}
-    tag = _tag_file(partial)
-    condition = {"If-Range": tag.read_text("latin-1")} if tag.exists() else {}
-    return {"Range": f"bytes={have}-", **condition}
 
 
 def _start(response: requests.Response, have: int) -> int:
@@ -181,18 +195,3 @@ def _declared(response: requests.Response, start: int) -> int:
     """Return how many bytes the whole file has according to the server; 0 if it does not say."""
     length = response.headers.get("Content-Length", "")
     return start + int(length) if re.fullmatch(r"\d{1,18}", length) else 0
-
-
-def _instead_of(size: int | None, limit: int) -> str:
-    return f"where {limit} are accepted" if size is None else f"instead of {size}"
-
-
-def _keep_tag(response: requests.Response, partial: Path) -> None:
-    tag = response.headers.get("ETag", "")
-    # Only a strong tag promises the same bytes.
-    if re.fullmatch(r'"[!#-~]*"', tag) and len(tag) <= MAX_TAG_LENGTH:
-        _tag_file(partial).write_text(tag, "latin-1")
-
-
-def _tag_file(partial: Path) -> Path:
-    return partial.with_name(f"{partial.name}.tag")

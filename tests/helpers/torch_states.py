@@ -6,6 +6,8 @@ whose checkpoint is installed.
 
 from __future__ import annotations
 
+import functools
+
 import numpy as np
 
 from pdjax.models import NETWORKS
@@ -37,7 +39,7 @@ def torch_state(name: str) -> State:
     """Return a new state for one of the networks that were published with PyTorch."""
     match name:
         case "efficientnet_lite0":
-            return read_weights(fetch(name)).arrays
+            return dict(installed())
         case "torchvision_alexnet":
             return biased(ALEXNET)
         case "torchvision_googlenet":
@@ -46,6 +48,12 @@ def torch_state(name: str) -> State:
             return biased({**vgg16_features(), **VGG16_CLASSIFIER})
         case _:
             raise ValueError(name)
+
+
+@functools.cache
+def installed() -> State:
+    """Read the checkpoint of EfficientNet-Lite0."""
+    return read_weights(fetch("efficientnet_lite0")).arrays
 
 
 def biased(kernels: dict[str, Shape]) -> State:

@@ -140,6 +140,17 @@ def zip_pth(
     return file.getvalue()
 
 
+def state_dict(arrays: Mapping[str, np.ndarray]) -> bytes:
+    """Write contiguous float32 and int64 arrays as torch.save does, a storage for each."""
+    tensors, storages = {}, {}
+    for key, (name, array) in enumerate(arrays.items()):
+        strides = [stride // array.itemsize for stride in array.strides]
+        kind = "FloatStorage" if array.dtype == np.float32 else "LongStorage"
+        tensors[name] = tensor(array.shape, strides, storage=kind, key=str(key), count=array.size)
+        storages[str(key)] = array
+    return zip_pth(mapping(tensors), storages)
+
+
 # safetensors
 
 

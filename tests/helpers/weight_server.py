@@ -13,7 +13,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import numpy as np
 
-from pdjax.weights.registry import PublishedFile
+from pdjax.models import Download
 
 CONTENT = np.random.default_rng(0).bytes(300_000)
 SHA256 = f"sha256:{hashlib.sha256(CONTENT).hexdigest()}"
@@ -37,8 +37,8 @@ class Site:
     requests: list[dict[str, str]] = dataclasses.field(default_factory=list)
     sent: list[int] = dataclasses.field(default_factory=list)
 
-    def file(self, checksum: str = SHA256, size: int | None = len(CONTENT)) -> PublishedFile:
-        return PublishedFile(f"{self.address}/weights.bin", checksum, size)
+    def file(self, checksum: str = SHA256, size: int | None = len(CONTENT)) -> Download:
+        return Download(f"{self.address}/weights.bin", checksum, size)
 
 
 class Handler(BaseHTTPRequestHandler):

@@ -11,8 +11,14 @@ import numpy as np
 import pytest
 from jax import lax
 
-from pdjax.models.convolution import conv
-from pdjax.models.layers import average_pool, local_response_norm, max_pool, standardize, to_caffe
+from pdjax.models.layers import (
+    average_pool,
+    conv,
+    local_response_norm,
+    max_pool,
+    standardize,
+    to_caffe,
+)
 
 RNG = np.random.default_rng(0)
 POOLINGS = [

@@ -11,6 +11,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from helpers.onnx_graphs import (
@@ -26,11 +27,9 @@ from helpers.onnx_graphs import (
 )
 
 from pdjax.models import NETWORKS
-from pdjax.weights.caffe_names import bvlc_alexnet_params, bvlc_googlenet_params
-from pdjax.weights.match import match_params
+from pdjax.weights.published import published_params
 from pdjax.weights.readers.any_kind import read_weights
 from pdjax.weights.readers.onnx import read_onnx
-from pdjax.weights.torch_names import vgg16_params
 
 TOLERANCE = 1e-4
 
@@ -61,9 +60,10 @@ def test_every_activation(name):
     expected = run(model, {IMAGE: preprocessed(name, image), **weights}, unweighted)
     assert tuple(expected) == network.layers
 
-    params = match_params(PARAMS[name](model, weights), network.param_shapes, "graph")
+    published = torch_state(model, weights) if network.form == "pth" else caffe_layers(weights)
+    params = published_params(network, published, "graph")
     with jax.default_matmul_precision("highest"):
-        outputs = network.with_params(params)(image, network.layers)
+        outputs = jax.jit(network.module.apply)({"params": params}, jnp.asarray(image))
     for layer, want in expected.items():
         got = np.asarray(outputs[layer]).reshape(want.shape)
         atol = TOLERANCE * np.abs(want).max()
@@ -123,16 +123,16 @@ def preprocessed(name: str, image: np.ndarray) -> np.ndarray:
     return blue_first.transpose(0, 3, 1, 2).astype(np.float32)
 
 
-def caffe_layers(weights: Weights) -> dict[str, Weights]:
-    """Give the weights the form in which a Caffe model is read."""
-    layers: dict[str, Weights] = {}
+def caffe_layers(weights: Weights) -> Weights:
+    """Give the weights the names and layouts in which a Caffe model is read."""
+    layers: Weights = {}
     for name, array in weights.items():
         if name.endswith(BIAS):
-            layers.setdefault(name.removesuffix(BIAS), {})["bias"] = array
+            layers[name.removesuffix(BIAS) + ".bias"] = array
             continue
         matrix = array.ndim == 2 or array.shape[:2] == (1, 1)
         kernel = array.reshape(array.shape[-2:]).T if matrix else array.transpose(2, 3, 1, 0)
-        layers.setdefault(name.removesuffix(KERNEL), {})["kernel"] = kernel
+        layers[name.removesuffix(KERNEL) + ".kernel"] = kernel
     return layers
 
 
@@ -148,10 +148,3 @@ def torch_state(model: Model, weights: Weights) -> Weights:
             state[f"{part}.{index}.{kind}"] = weights[name]
         index += 1
     return state
-
-
-PARAMS = {
-    "bvlc_alexnet": lambda _, weights: bvlc_alexnet_params(caffe_layers(weights)),
-    "bvlc_googlenet": lambda _, weights: bvlc_googlenet_params(caffe_layers(weights)),
-    "vgg16": lambda model, weights: vgg16_params(torch_state(model, weights)),
-}

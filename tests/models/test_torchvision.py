@@ -10,13 +10,13 @@ import math
 from collections.abc import Callable
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from helpers.torchvision_reference import alexnet, googlenet
 
 from pdjax.models import NETWORKS
-from pdjax.weights.match import match_params
-from pdjax.weights.torch_names import FROM_TORCH
+from pdjax.weights.published import published_params
 
 TOLERANCE = 5e-5
 
@@ -100,9 +100,9 @@ def test_every_activation(name: str, size: int, draw: Callable, reference: Calla
     image = rng.random((size, size, 3), np.float32)
     expected = reference(state, image)
     assert tuple(expected) == network.layers
-    params = match_params(FROM_TORCH[name](state), network.param_shapes, "state")
+    params = published_params(network, state, "state")
     with jax.default_matmul_precision("highest"):
-        outputs = network.with_params(params)(image[None], network.layers)
+        outputs = jax.jit(network.module.apply)({"params": params}, jnp.asarray(image[None]))
     for layer, want in expected.items():
         got = np.asarray(outputs[layer])[0]
         channels_last = np.moveaxis(want, 0, -1)

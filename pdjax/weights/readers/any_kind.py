@@ -6,8 +6,11 @@ import os
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
+import numpy as np
+
+from pdjax._checks import ArgumentValueError
 from pdjax._files import BoundedReader, existing_file, read_npz
 from pdjax.weights.readers.caffemodel import read_caffemodel
 from pdjax.weights.readers.onnx import read_onnx
@@ -30,19 +33,19 @@ class WeightFile(NamedTuple):
     kind : str
         ``"caffemodel"``, ``"pth"``, ``"safetensors"``, ``"npz"`` or ``"onnx"``.
     arrays : dict
-        For ``"caffemodel"``, whose layout is known: ``{layer: {"kernel", "bias"}}``, as
-        `match_params` wants it. For the others: ``{name: array}``, just as the file has them.
+        Arrays by name, in the order of the file and just as it has them; but those of a
+        ``"caffemodel"`` are called ``layer.kernel`` and ``layer.bias`` and have our layout.
     """
 
     kind: str
-    arrays: dict[str, Any]
+    arrays: dict[str, np.ndarray]
 
 
-READERS: dict[str, Callable[[Path], dict[str, Any]]] = {
+READERS: dict[str, Callable[[Path], dict[str, np.ndarray]]] = {
     "caffemodel": read_caffemodel,
     "pth": read_pth,
     "safetensors": read_safetensors,
-    "npz": lambda path: dict(read_npz(path, "weights")),
+    "npz": lambda path: read_npz(path, "weights"),
     "onnx": read_onnx,
 }
 PROTOCOL_BUFFERS = ("caffemodel", "onnx")
@@ -79,9 +82,11 @@ def read_weights(path: str | os.PathLike[str]) -> WeightFile:
             return WeightFile(candidate, READERS[candidate](path))
         except ValueError:
             continue
-    raise ValueError(
-        f"weights: {str(path)!r} is not a file of weights of any known kind; give a {KINDS} file, "
-        "or fetch it again"
+    raise ArgumentValueError(
+        "weights",
+        "is not a file of weights of any known kind",
+        f"give a {KINDS} file, or fetch it again",
+        value=path,
     )
 
 

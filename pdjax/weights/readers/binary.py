@@ -13,26 +13,37 @@ from typing import BinaryIO
 
 import numpy as np
 
+from pdjax._checks import ArgumentValueError
 from pdjax._files import remaining
 
-__all__ = ["array_of", "read_array", "read_whole", "readable"]
+__all__ = ["array_of", "printable", "read_array", "read_whole", "readable"]
 
 MAX_FILE_BYTES = 4 * 2**30
-FETCH_AGAIN = "fetch or copy the file again"
+MAX_NAME = 80
+MAX_REASON = 400
 
 
 @contextlib.contextmanager
-def readable(path: Path, kind: str, remedy: str = FETCH_AGAIN) -> Iterator[None]:
-    """Turn any failure inside the block into a ValueError that names file, reason and remedy."""
+def readable(path: Path, kind: str, remedy: str = "fetch or copy the file again") -> Iterator[None]:
+    """Turn any failure inside the block into an error that names file, reason and remedy."""
     try:
         yield
     except Exception as error:
         # A damaged file can fail in any layer below: zip, JSON, opcodes, array headers.
         damaged = f"it is damaged: {type(error).__name__}"
         reason = str(error) if isinstance(error, ValueError) else damaged
-        raise ValueError(
-            f"weights: {str(path)!r} is not a readable {kind} ({reason}); {remedy}"
+        raise ArgumentValueError(
+            "weights",
+            f"is not a readable {kind} ({printable(reason, MAX_REASON)})",
+            remedy,
+            value=path,
         ) from error
+
+
+def printable(text: str, longest: int = MAX_NAME) -> str:
+    """Shorten a text found in a file, and take from it what a terminal might obey."""
+    clean = text if text.isprintable() else ascii(text)
+    return clean if len(clean) <= longest else f"{clean[: longest - 3]}..."
 
 
 def read_whole(path: Path) -> memoryview:

@@ -47,7 +47,7 @@ LEGACY_DIMENSIONS = {1: 0, 2: 1, 3: 2, 4: 3}
 SHAPE, DATA, DOUBLE_DATA = 7, 5, 8
 
 
-def read_caffemodel(path: str | os.PathLike[str]) -> dict[str, dict[str, np.ndarray]]:
+def read_caffemodel(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
     """Read the layers of a Caffe network that have weights.
 
     Parameters
@@ -58,10 +58,10 @@ def read_caffemodel(path: str | os.PathLike[str]) -> dict[str, dict[str, np.ndar
     Returns
     -------
     dict
-        ``{layer: {"kernel", "bias"}}`` in the order of the file, float32. Kernels of convolutions
-        are ``(height, width, in / groups, out)``, those of fully connected layers ``(in, out)``
-        with Caffe's order of inputs (channels before height and width); biases are ``(out,)`` and
-        absent where the layer has none.
+        Arrays called ``layer.kernel`` and ``layer.bias``, in the order of the file, float32.
+        Kernels of convolutions are ``(height, width, in / groups, out)``, those of fully connected
+        layers ``(in, out)`` with Caffe's order of inputs (channels before height and width);
+        biases are ``(out,)`` and absent where the layer has none.
 
     Raises
     ------
@@ -75,19 +75,18 @@ def read_caffemodel(path: str | os.PathLike[str]) -> dict[str, dict[str, np.ndar
         return _network(read_whole(path))
 
 
-def _network(message: memoryview) -> dict[str, dict[str, np.ndarray]]:
+def _network(message: memoryview) -> dict[str, np.ndarray]:
     walk = Walk()
-    layers: dict[str, dict[str, np.ndarray]] = {}
+    arrays: dict[str, np.ndarray] = {}
     for field in walk.fields(message):
         if field.number in ENCODINGS and field.wire == BYTES:
             name, params = _layer(walk, field.data, ENCODINGS[field.number])
-            if params and name in layers:
+            if f"{name}.kernel" in arrays and params:
                 raise ValueError(f"it has weights for two layers called {name!r}")
-            if params:
-                layers[name] = params
-    if not layers:
+            arrays |= {f"{name}.{part}": array for part, array in params.items()}
+    if not arrays:
         raise ValueError("it has no layer with weights")
-    return layers
+    return arrays
 
 
 def _layer(

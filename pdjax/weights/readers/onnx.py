@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import os
-from typing import Any
 
 import ml_dtypes
 import numpy as np
@@ -19,7 +18,7 @@ REMEDY = "export the model again with its weights inside the file, or fetch it a
 GRAPH, INITIALIZER = 7, 5
 DIMS, DATA_TYPE, NAME, EXTERNAL, LOCATION = 1, 2, 8, 13, 14
 FLOATS, INT32S, INT64S, RAW, DOUBLES = 4, 5, 7, 9, 10
-DTYPES: dict[int, Any] = {
+DTYPES: dict[int, type] = {
     1: np.float32,
     2: np.uint8,
     3: np.int8,

@@ -4,6 +4,10 @@ A pickle is a program, and running one may do anything. Here its opcodes are onl
 standard library's `pickletools`), and a small stack machine puts together what they describe:
 containers, texts, numbers, and inert tokens of tensors. Nothing is imported or called at a file's
 request, and nothing recurses into what was built, which may be deep, shared or circular.
+
+It is our own because the one library that reads PyTorch's files is PyTorch, which is larger than
+all that this package needs, and because `pickle.Unpickler`, even with its imports forbidden, takes
+memory for what a file declares rather than for what is in it.
 """
 
 from __future__ import annotations
@@ -29,11 +33,11 @@ PLAIN_TEXTS = frozenset({"BINUNICODE", "SHORT_BINUNICODE", "BINSTRING", "SHORT_B
 class Pickle:
     """What a pickle describes, and all storages that it speaks of, by their keys."""
 
-    value: Any
+    value: object
     storages: dict[str, Storage]
 
 
-def read_pickle(file: io.BufferedIOBase) -> Pickle:
+def read_pickle(file: io.BufferedIOBase, max_opcodes: int = MAX_OPCODES) -> Pickle:
     """Read the pickle at the current position of ``file``, which is then just behind it.
 
     Raises
@@ -44,8 +48,8 @@ def read_pickle(file: io.BufferedIOBase) -> Pickle:
     machine = _Machine()
     bounded = cast(IO[bytes], _Bounded(file))
     for count, (opcode, argument, _) in enumerate(pickletools.genops(bounded)):
-        if count >= MAX_OPCODES:
-            raise ValueError(f"it has more than {MAX_OPCODES} pickle opcodes")
+        if count >= max_opcodes:
+            raise ValueError(f"it has more than {max_opcodes} pickle opcodes")
         machine.step(opcode.name, argument)
     return Pickle(machine.pop(), machine.storages)
 
@@ -76,9 +80,9 @@ class _Machine:
 
     def __init__(self) -> None:
         self.storages: dict[str, Storage] = {}
-        self._stack: list[Any] = []
-        self._outer: list[list[Any]] = []
-        self._memo: dict[int, Any] = {}
+        self._stack: list[object] = []
+        self._outer: list[list[object]] = []
+        self._memo: dict[int, object] = {}
 
     def step(self, opcode: str, argument: Any) -> None:
         match opcode:
@@ -133,10 +137,10 @@ class _Machine:
                     "nothing was run"
                 )
 
-    def pop(self) -> Any:
+    def pop(self) -> object:
         return self._last(1)[0]
 
-    def _last(self, count: int) -> list[Any]:
+    def _last(self, count: int) -> list[object]:
         """Take values from the top of the stack, but not from under a mark."""
         if len(self._stack) < count:
             raise ValueError("one of its values is missing")
@@ -150,20 +154,20 @@ class _Machine:
         self._outer.append(self._stack)
         self._stack = []
 
-    def _marked(self) -> list[Any]:
+    def _marked(self) -> list[object]:
         """Take all values above the last mark."""
         if not self._outer:
             raise ValueError("one of its values has no beginning")
         values, self._stack = self._stack, self._outer.pop()
         return values
 
-    def _append(self, values: list[Any]) -> None:
+    def _append(self, values: list[object]) -> None:
         target = self._top()
         if not isinstance(target, list):
             raise ValueError("it appends to something that is not a list")
         target.extend(values)
 
-    def _set_items(self, values: list[Any]) -> None:
+    def _set_items(self, values: list[object]) -> None:
         target = self._top()
         if not isinstance(target, dict) or len(values) % 2:
             raise ValueError("it sets items of something that is not a dict")
@@ -173,7 +177,7 @@ class _Machine:
                 raise ValueError("one of its dicts has a key that is neither text nor integer")
             target[key] = value
 
-    def _top(self) -> Any:
+    def _top(self) -> object:
         if not self._stack:
             raise ValueError("one of its values is missing")
         return self._stack[-1]
@@ -193,7 +197,7 @@ class _Machine:
             raise ValueError(f"it describes the storage {storage.key[:80]!r} in two ways")
         self._stack.append(storage)
 
-    def _build(self, target: Any, state: Any) -> None:
+    def _build(self, target: object, state: object) -> None:
         # State dicts carry version numbers as an attribute, which nothing here needs.
         if not (isinstance(target, dict) and isinstance(state, dict)):
             raise ValueError("it sets attributes of something that is not a dict; nothing was run")

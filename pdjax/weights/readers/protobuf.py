@@ -3,6 +3,10 @@
 A message is a run of fields: a key (number and wire type) and a value. Only the walk over them is
 here; what a number means is for the reader of each kind of file. See
 https://protobuf.dev/programming-guides/encoding.
+
+It is our own because the library of protocol buffers needs the compiled schema of Caffe and of
+ONNX, and builds all messages of a file in memory before one can tell how many there are. This walk
+looks at one field after the other, and at a bounded number of them.
 """
 
 from __future__ import annotations
@@ -44,8 +48,8 @@ class Field(NamedTuple):
 class Walk:
     """A walk over the messages of one file that visits a bounded number of fields in all."""
 
-    def __init__(self) -> None:
-        self._left = MAX_FIELDS
+    def __init__(self, max_fields: int = MAX_FIELDS) -> None:
+        self._left = max_fields
 
     def fields(self, message: memoryview) -> Iterator[Field]:
         """Yield the fields of a message in order; ValueError where it is not one."""

@@ -14,7 +14,7 @@ import re
 import struct
 import zipfile
 from collections.abc import Mapping
-from typing import Any, cast
+from typing import cast
 
 import numpy as np
 
@@ -126,11 +126,11 @@ def _zip_form(file: io.BufferedReader) -> dict[str, np.ndarray]:
     return _arrays(tensors, contents)
 
 
-def _is(value: Any, number: int) -> bool:
+def _is(value: object, number: int) -> bool:
     return isinstance(value, int) and value == number
 
 
-def _tensors(value: Any) -> dict[str, Tensor]:
+def _tensors(value: object) -> dict[str, Tensor]:
     """Return the tensors of a state dict, or of the one in a dict around it."""
     if not isinstance(value, dict):
         raise ValueError("it is not a state dict")

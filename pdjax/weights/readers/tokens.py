@@ -7,14 +7,14 @@ short list of names and refuse all others.
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
+from typing import TypeGuard
 
 import ml_dtypes
 import numpy as np
 
 __all__ = ["Global", "Storage", "Tensor", "called", "named", "stored"]
 
-DTYPES: dict[str, Any] = {
+DTYPES: dict[str, type] = {
     "torch DoubleStorage": np.float64,
     "torch FloatStorage": np.float32,
     "torch HalfStorage": np.float16,
@@ -62,7 +62,7 @@ class Tensor:
     strides: tuple[int, ...]
 
 
-def named(module: Any, name: Any) -> Global:
+def named(module: object, name: object) -> Global:
     """Answer a wish to import ``module.name``."""
     if not (isinstance(module, str) and isinstance(name, str)):
         raise ValueError("it wants to import something that has no name; nothing was run")
@@ -74,7 +74,7 @@ def named(module: Any, name: Any) -> Global:
     return Global(f"{module} {name}")
 
 
-def called(function: Any, arguments: Any) -> Any:
+def called(function: object, arguments: object) -> object:
     """Answer a wish to call ``function`` with a tuple of arguments."""
     if not (isinstance(function, Global) and isinstance(arguments, tuple)):
         raise ValueError("it wants to call something that is not a function; nothing was run")
@@ -89,7 +89,7 @@ def called(function: Any, arguments: Any) -> Any:
     raise ValueError(f"it calls {function.name.replace(' ', '.')!r} with unsuitable arguments")
 
 
-def stored(description: Any) -> Storage:
+def stored(description: object) -> Storage:
     """Answer a wish for something kept outside the pickle: ``("storage", type, key, place, n)``."""
     if not (isinstance(description, tuple) and len(description) in (5, 6)):
         raise ValueError("it refers to something outside the pickle that is not a storage")
@@ -108,7 +108,7 @@ def stored(description: Any) -> Storage:
     return Storage(np.dtype(DTYPES[kind.name]), key, count)
 
 
-def _ordered_dict(arguments: tuple[Any, ...]) -> dict[Any, Any]:
+def _ordered_dict(arguments: tuple[object, ...]) -> dict[object, object]:
     if not arguments:
         return {}
     items = arguments[0]
@@ -120,9 +120,9 @@ def _ordered_dict(arguments: tuple[Any, ...]) -> dict[Any, Any]:
     return dict(items)
 
 
-def _count(value: Any) -> bool:
+def _count(value: object) -> TypeGuard[int]:
     return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= MAX_COUNT
 
 
-def _counts(values: Any) -> bool:
+def _counts(values: object) -> TypeGuard[tuple[int, ...]]:
     return isinstance(values, tuple) and len(values) <= 32 and all(map(_count, values))

@@ -8,14 +8,9 @@ import numpy as np
 import pytest
 from helpers.torch_states import torch_state
 
+from pdjax._checks import ArgumentError
 from pdjax.models import NETWORKS
-from pdjax.weights.caffe_names import FROM_CAFFE, bvlc_alexnet_params, bvlc_googlenet_params
-from pdjax.weights.match import match_params
-from pdjax.weights.torch_names import (
-    FROM_TORCH,
-    torchvision_alexnet_params,
-    torchvision_googlenet_params,
-)
+from pdjax.weights.published import published_params
 
 RNG = np.random.default_rng(0)
 
@@ -24,9 +19,13 @@ def random(*shape: int) -> np.ndarray:
     return RNG.uniform(0.5, 1.5, size=shape).astype(np.float32)
 
 
-def test_every_network_has_one_mapping():
-    assert FROM_CAFFE.keys() | FROM_TORCH.keys() == NETWORKS.keys()
-    assert not FROM_CAFFE.keys() & FROM_TORCH.keys()
+def caffe_state(name: str) -> dict[str, np.ndarray]:
+    """Return zeros, which take no memory until they are written to."""
+    return {
+        f"{layer}.{part}": np.zeros(leaf.shape, np.float32)
+        for layer, parts in NETWORKS[name].param_shapes.items()
+        for part, leaf in parts.items()
+    }
 
 
 # PyTorch
@@ -37,7 +36,7 @@ def test_layouts():
     kernel, bias = random(192, 64, 5, 5), random(4096)
     state |= {"features.3.weight": kernel, "classifier.1.bias": bias}
     state["classifier.1.weight"][7] = random(256 * 6 * 6)
-    params = torchvision_alexnet_params(state)
+    params = published_params(NETWORKS["torchvision_alexnet"], state, "a.pth")
     np.testing.assert_array_equal(params["conv2"]["kernel"], kernel.transpose(2, 3, 1, 0))
     np.testing.assert_array_equal(params["fc6"]["bias"], bias)
     # A feature map gives the same scores in either order.
@@ -52,7 +51,7 @@ def test_batch_norm_is_folded():
     kernel = state[f"{name}.conv.weight"] = random(64, 192, 1, 1)
     norm = {part: random(64) for part in ("weight", "bias", "running_mean", "running_var")}
     state |= {f"{name}.bn.{part}": array for part, array in norm.items()}
-    params = torchvision_googlenet_params(state)
+    params = published_params(NETWORKS["torchvision_googlenet"], state, "a.pth")
     assert params.keys() == NETWORKS["torchvision_googlenet"].param_shapes.keys()
     x = random(4, 192)
     convolved = x @ kernel[:, :, 0, 0].T
@@ -60,6 +59,22 @@ def test_batch_norm_is_folded():
     got = x @ params[name]["kernel"][0, 0] + params[name]["bias"]
     assert got.dtype == np.float32
     np.testing.assert_allclose(got, normalised * norm["weight"] + norm["bias"], rtol=1e-5)
+
+
+def test_what_only_training_used_is_left_out():
+    network, state = NETWORKS["torchvision_googlenet"], torch_state("torchvision_googlenet")
+    assert {"aux1.fc1.weight", "conv1.bn.num_batches_tracked"} < state.keys()
+    params = published_params(network, state, "a.pth")
+    assert params.keys() == network.param_shapes.keys()
+
+
+def test_batch_norm_that_gives_no_finite_kernel():
+    network, state = NETWORKS["torchvision_googlenet"], torch_state("torchvision_googlenet")
+    state["conv1.bn.running_var"] = np.full(64, -1.0)
+    with pytest.raises(ArgumentError) as caught:
+        published_params(network, state, "a.pth")
+    assert caught.value.argument == "weights"
+    assert "conv1.kernel" in caught.value.problem
 
 
 # What is taken from a checkpoint, what is added to it, and what is misshapen, with its true shape.
@@ -87,33 +102,31 @@ CHANGES = {
 }
 
 
-@pytest.mark.parametrize("name", FROM_TORCH)
-def test_one_error_says_everything(name):
+@pytest.mark.parametrize("name", CHANGES)
+def test_one_error_names_everything(name):
     missing, surplus, misshapen = CHANGES[name]
     state = {entry: array for entry, array in torch_state(name).items() if entry not in missing}
     state |= dict.fromkeys((*surplus, *misshapen), np.zeros((7, 5), np.float32))
-    shapes = [f"{entry} is (7, 5) instead of {shape}" for entry, shape in misshapen.items()]
-    with pytest.raises(ValueError, match="does not fit the network") as caught:
-        FROM_TORCH[name](state, "a.pth")
-    assert str(caught.value) == (
-        "weights: 'a.pth' does not fit the network: "
-        f"2 missing from it: {', '.join(missing)}; "
-        f"2 surplus in it: {', '.join(surplus)}; "
-        f"2 of another shape: {', '.join(shapes)}. "
-        "Give the published weights of this network, or fetch the file again"
-    )
+    with pytest.raises(ArgumentError) as caught:
+        published_params(NETWORKS[name], state, "a.pth")
+    assert caught.value.argument == "weights"
+    problem = caught.value.problem
+    for names in (missing, surplus):
+        assert f": {', '.join(names)}" in problem
+    for entry, shape in misshapen.items():
+        assert f"{entry} is (7, 5) instead of {shape}" in problem
 
 
-@pytest.mark.parametrize(("name", "other"), list(itertools.permutations(FROM_TORCH, 2)))
+@pytest.mark.parametrize(("name", "other"), list(itertools.permutations(CHANGES, 2)))
 def test_checkpoint_of_another_network(name, other):
     wanted, state = set(used(name, torch_state(name))), torch_state(other)
     given = set(used(name, state))
-    with pytest.raises(ValueError, match="to another network") as caught:
-        FROM_TORCH[name](state, "a.pth")
-    message = str(caught.value)
-    assert f"{len(wanted - given)} missing from it: " in message
-    assert f"{len(given - wanted)} surplus in it: " in message
-    assert f"It has {len(wanted & given)} of the {len(wanted)} arrays" in message
+    with pytest.raises(ArgumentError) as caught:
+        published_params(NETWORKS[name], state, "a.pth")
+    assert caught.value.argument == "weights"
+    assert f"{len(wanted - given)} missing" in caught.value.problem
+    assert f"{len(given - wanted)} surplus" in caught.value.problem
+    assert f"{len(wanted & given)} of the {len(wanted)}" in caught.value.remedy
 
 
 def used(name: str, state) -> list[str]:
@@ -130,21 +143,32 @@ def used(name: str, state) -> list[str]:
 
 
 def test_caffe_alexnet():
-    layers = {"conv1": {"kernel": random(1, 1, 3, 2)}, "fc6": {"kernel": random(72, 4)}}
-    params = bvlc_alexnet_params(layers)
-    x = random(2, 6, 6)
-    got = x.transpose(1, 2, 0).reshape(-1) @ params["fc6"]["kernel"]
-    np.testing.assert_allclose(got, x.reshape(-1) @ layers["fc6"]["kernel"], rtol=1e-5)
+    state = caffe_state("bvlc_alexnet")
+    state["conv2.bias"] = random(256)
+    state["fc6.kernel"][:, 7] = random(256 * 6 * 6)
+    params = published_params(NETWORKS["bvlc_alexnet"], state, "a.caffemodel")
+    x = random(256, 6, 6)
+    got = x.transpose(1, 2, 0).reshape(-1) @ params["fc6"]["kernel"][:, 7]
+    np.testing.assert_allclose(got, x.reshape(-1) @ state["fc6.kernel"][:, 7], rtol=1e-5)
+    np.testing.assert_array_equal(params["conv2"]["bias"], state["conv2.bias"])
 
 
 @pytest.mark.parametrize("shape", [(70, 4), (72, 4), (6, 6, 2, 4)])
 def test_caffe_alexnet_with_another_map(shape):
-    params = bvlc_alexnet_params({"fc6": {"kernel": random(*shape)}, "x": {"bias": random(2)}})
-    with pytest.raises(ValueError, match=r"15 missing .* 1 surplus in it: x\.bias;") as caught:
-        match_params(params, NETWORKS["bvlc_alexnet"].param_shapes, "a.caffemodel")
-    assert f"fc6.kernel is {shape} instead of (9216, 4096)" in str(caught.value)
+    state = {"fc6.kernel": random(*shape), "x.bias": random(2)}
+    with pytest.raises(ArgumentError) as caught:
+        published_params(NETWORKS["bvlc_alexnet"], state, "a.caffemodel")
+    assert caught.value.argument == "weights"
+    assert f"fc6.kernel is {shape} instead of (9216, 4096)" in caught.value.problem
 
 
 def test_caffe_googlenet_without_auxiliary_classifiers():
-    layers = {"loss1/fc": {"bias": random(1)}, "loss3/classifier": {"bias": random(1)}}
-    assert set(bvlc_googlenet_params(layers)) == {"loss3/classifier"}
+    state = caffe_state("bvlc_googlenet")
+    more = {"loss1/fc.bias": random(1), "loss2/classifier.kernel": random(1, 1)}
+    params = published_params(NETWORKS["bvlc_googlenet"], state | more, "a.caffemodel")
+    assert params.keys() == NETWORKS["bvlc_googlenet"].param_shapes.keys()
+    with pytest.raises(ArgumentError) as caught:
+        published_params(
+            NETWORKS["bvlc_googlenet"], state | {"loss3/fc.bias": random(1)}, "a.caffemodel"
+        )
+    assert caught.value.argument == "weights"

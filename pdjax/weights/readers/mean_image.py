@@ -6,11 +6,13 @@ import os
 
 import numpy as np
 
+from pdjax._checks import ArgumentValueError
 from pdjax._files import existing_file
 
 __all__ = ["read_mean_image"]
 
 SHAPE = (3, 256, 256)
+REMEDY = "give Caffe's ilsvrc_2012_mean.npy"
 
 
 def read_mean_image(path: str | os.PathLike[str]) -> np.ndarray:
@@ -39,20 +41,23 @@ def read_mean_image(path: str | os.PathLike[str]) -> np.ndarray:
         mean = np.lib.format.open_memmap(path, mode="r")
     except Exception as error:
         # A damaged header can fail in any layer below.
-        raise ValueError(
-            f"mean_image: {str(path)!r} is not a .npy file of numbers; give Caffe's "
-            "ilsvrc_2012_mean.npy"
+        raise ArgumentValueError(
+            "mean_image", "is not a .npy file of numbers", REMEDY, value=path
         ) from error
     if mean.shape != SHAPE or mean.dtype.kind not in "fu":
-        raise ValueError(
-            f"mean_image: {str(path)!r} holds {mean.dtype} of shape {mean.shape} instead of "
-            f"floats of shape {SHAPE}; give Caffe's ilsvrc_2012_mean.npy"
+        raise ArgumentValueError(
+            "mean_image",
+            f"holds {mean.dtype} of shape {mean.shape} instead of floats of shape {SHAPE}",
+            REMEDY,
+            value=path,
         )
     values = np.array(mean, np.float32)
     # The mean of photographs in [0, 1] passes for a very dark one.
     if not (values.min() >= 0 and 1 < values.max() <= 255):
-        raise ValueError(
-            f"mean_image: {str(path)!r} has values from {values.min():g} to {values.max():g}; "
-            "give BGR values in [0, 255]"
+        raise ArgumentValueError(
+            "mean_image",
+            f"has values from {values.min():g} to {values.max():g}",
+            "give BGR values in [0, 255]",
+            value=path,
         )
     return values
