@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from pdjax.picture.comparison import comparison_figure
-from pdjax.picture.figure import relevance_figure, save_figure
-from pdjax.picture.grid import feature_map_grid
+import importlib
+from typing import TYPE_CHECKING, Any
+
 from pdjax.picture.html import relevance_html
 from pdjax.picture.overlay import overlay, relevance_colors, strongest, symmetric_scale
+
+if TYPE_CHECKING:
+    from pdjax.picture.figure import comparison_figure, relevance_figure, save_figure
+    from pdjax.picture.grid import feature_map_grid
 
 __all__ = [
     "comparison_figure",
@@ -19,3 +23,17 @@ __all__ = [
     "strongest",
     "symmetric_scale",
 ]
+
+# Figures bring matplotlib, which pages and colours do without.
+FIGURES = {
+    "comparison_figure": "pdjax.picture.figure",
+    "feature_map_grid": "pdjax.picture.grid",
+    "relevance_figure": "pdjax.picture.figure",
+    "save_figure": "pdjax.picture.figure",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in FIGURES:
+        raise AttributeError(f"module 'pdjax.picture' has no attribute {name!r}")
+    return getattr(importlib.import_module(FIGURES[name]), name)

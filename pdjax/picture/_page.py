@@ -1,58 +1,96 @@
-"""Paper and print: a figure that shows itself, panels for images, and colour bars."""
+"""The page: a figure that shows itself, with panels of a given size and room for all words."""
 
 from __future__ import annotations
 
 import io
-from typing import Any
+from collections.abc import Sequence
 
-import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
-from matplotlib.image import AxesImage
-from matplotlib.ticker import MaxNLocator
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 
-from pdjax.picture._text import fitted, height_of, signed, width_of
-from pdjax.picture.overlay import COLOR_STOPS
+from pdjax.picture._text import fitted
 
-__all__ = [
-    "ERROR_COLORMAP",
-    "FAINT",
-    "INK",
-    "RELEVANCE_COLORMAP",
-    "Picture",
-    "add_bar",
-    "bar_ticks",
-    "bar_width",
-    "caption_lines",
-    "panel_size",
-    "show",
-    "style_bar",
-]
-
-# An odd number of colours, so that the middle one is exactly the colour of zero.
-RELEVANCE_COLORMAP = LinearSegmentedColormap.from_list("relevance", COLOR_STOPS, N=1023)
-ERROR_COLORMAP = LinearSegmentedColormap.from_list("error", ("#ffffff", "#a89fce", "#4b3f85"))
+__all__ = ["FAINT", "GAP", "INK", "Picture", "RowsOfPanels", "image_size"]
 
 INK = "#1a1a1a"
 FAINT = "#5c5c5c"
-FRAME = "#b0b0b0"
 
-BAR_GAP = 0.09
-BAR_THICKNESS = 0.13
-TICK_LENGTH = 0.09
-TICK_SIZE = 8.0
-LABEL_SIZE = 8.5
+GAP = 0.16
+ROW_GAP = 0.07
+# The layout is computed when a figure is made and then stays: where an image does not fill its
+# cell, it would lend the rest to words, and the cell would grow from one drawing to the next.
+LAYOUT = ConstrainedLayoutEngine(w_pad=GAP / 2, h_pad=ROW_GAP, wspace=0.0, hspace=0.0)
+PLENTY = 30.0
+
+SIDE, LEAST_SIDE = 2.9, 1.0
 CAPTION_SIZE = 7.5
+HEADING_SIZE = 8.5
+TITLE_SIZE = 11.0
+TITLE_LINE = 1.2 * TITLE_SIZE / 72
 
 
 class Picture(Figure):
-    """A figure of its own, known to no window or global state, that notebooks can display."""
+    """A figure of its own, known to no window or global state, that notebooks can display.
 
-    def __init__(self, width: float, height: float) -> None:
-        super().__init__(figsize=(width, height), dpi=100, facecolor="white")
+    Its panels are added to `cells`, the first before anything else.
+
+    Parameters
+    ----------
+    panel : pair of float
+        Inches of a panel across and down, without the words and bars around it.
+    columns : int
+        How many panels there are side by side.
+    heights : sequence of float
+        Inches of each row of cells: of panels, or of something else between them.
+    """
+
+    def __init__(self, panel: tuple[float, float], columns: int, heights: Sequence[float]) -> None:
+        super().__init__(dpi=100, facecolor="white")
+        self.set_layout_engine("none")
         FigureCanvasAgg(self)
+        self.panel_size = panel
+        self.cells = self.add_gridspec(len(heights), columns)
+        self.set_heights(heights)
+
+    def set_heights(self, heights: Sequence[float]) -> None:
+        """Give each row of cells a height in inches."""
+        self.inside = self.cells.ncols * self.panel_size[0], sum(heights)
+        self.cells.set_height_ratios(heights)
+
+    def fit(self) -> float:
+        """Make the paper just so large that cells have their size; return its width in inches.
+
+        Constrained layout gives words and bars the inches that they need and shares the rest out.
+        So on a paper with plenty of room it shows what they need, and how much less would do.
+        """
+        across, down = (2 * inches + PLENTY for inches in self.inside)
+        self.set_size_inches(across, down)
+        LAYOUT.execute(self)
+        first, (width, height) = self.axes[0].get_position(), self.panel_size
+        across -= self.inside[0] * (first.width * across / width - 1)
+        down -= self.inside[1] * (first.height * down / height - 1)
+        self.set_size_inches(across, down)
+        return across
+
+    def finish(self, caption: str, width: float) -> None:
+        """Write a caption under everything, wrapped to ``width`` inches, and lay the page out."""
+        lines = caption.splitlines()
+        words = [fitted(each, width=width, size=CAPTION_SIZE, max_lines=20) for each in lines]
+        if words:
+            self.supxlabel(
+                "\n".join(words),
+                x=GAP / 2 / (width + GAP),
+                ha="left",
+                fontsize=CAPTION_SIZE,
+                color=FAINT,
+                parse_math=False,
+            )
+        self.fit()
+        LAYOUT.execute(self)
+        for axes in self.axes:
+            if axes.images:
+                axes.set_aspect("equal")
 
     def _repr_png_(self) -> bytes:
         """Return the figure as PNG, the form in which IPython shows an object."""
@@ -60,120 +98,60 @@ class Picture(Figure):
         self.savefig(buffer, format="png")
         return buffer.getvalue()
 
-    def add_panel(self, left: float, top: float, width: float, height: float) -> Axes:
-        """Add axes at a place given in inches from the upper left corner of the paper."""
-        across, down = self.get_size_inches()
-        bottom = down - top - height
-        return self.add_axes((left / across, bottom / down, width / across, height / down))
 
-    def add_words(
-        self,
-        words: str,
-        left: float,
-        bottom: float,
-        size: float,
-        color: str,
-        weight: str = "normal",
-    ) -> None:
-        """Write lines whose last one ends at ``bottom``, in inches from the upper left corner."""
-        across, down = self.get_size_inches()
-        self.text(
-            left / across,
-            1 - bottom / down,
-            words,
-            fontsize=size,
-            fontweight=weight,
-            color=color,
-            ha="left",
-            va="bottom",
-            parse_math=False,
-        )
+class RowsOfPanels(Picture):
+    """A page of rows of panels for images of one size, each row under a title of its own.
 
-    def add_caption(self, words: str, left: float, bottom: float) -> None:
-        """Write the lines of `caption_lines`, the last one ending at ``bottom``."""
-        self.add_words(words, left, bottom, CAPTION_SIZE, FAINT)
+    Parameters
+    ----------
+    shape : pair of int
+        Pixels of the images, down and across.
+    rows : int
+        How many rows there are.
+    headings : sequence of str
+        What is in each column, written under the last row.
+    """
+
+    def __init__(self, shape: tuple[int, int], rows: int, headings: Sequence[str]) -> None:
+        width, self.image_height = image_size(*shape, side=SIDE)
+        # Narrow images have words under them all the same, and flat ones beside them.
+        panel = max(width, LEAST_SIDE), max(self.image_height, LEAST_SIDE)
+        super().__init__(panel, len(headings), [ROW_GAP, panel[1]] * rows)
+        self.panels = [
+            [self.add_subplot(self.cells[2 * row + 1, column]) for column in range(len(headings))]
+            for row in range(rows)
+        ]
+        for axes, heading in zip(self.panels[-1], headings, strict=True):
+            words = fitted(heading, width=panel[0], size=HEADING_SIZE, max_lines=2)
+            axes.set_xlabel(words, fontsize=HEADING_SIZE, color=FAINT, labelpad=4, parse_math=False)
+
+    def finish_rows(self, titles: Sequence[str], caption: str) -> None:
+        """Write a title over each row and a caption under all, and lay the page out."""
+        width = self.fit() - GAP
+        heights: list[float] = []
+        for row, title in enumerate(titles):
+            words = fitted(title, width=width, size=TITLE_SIZE, max_lines=2, weight="bold")
+            heights += [ROW_GAP + (words.count("\n") + 1) * TITLE_LINE, self.panel_size[1]]
+            # A title goes across all columns. The layout would make the first one as wide, or all
+            # gaps alike if the cell went across too, so it sees only how high the cell is.
+            above = self.add_subplot(self.cells[2 * row, 0])
+            above.set_axis_off()
+            above.text(
+                0,
+                0,
+                words,
+                fontsize=TITLE_SIZE,
+                fontweight="bold",
+                color=INK,
+                parse_math=False,
+                in_layout=False,
+            )
+        self.set_heights(heights)
+        self.finish(caption, width)
 
 
-def caption_lines(caption: str, width: float) -> tuple[str, float]:
-    """Return a caption in lines of at most ``width`` inches, and the height of all in inches."""
-    words = "\n".join(
-        fitted(each, width=width, size=CAPTION_SIZE, max_lines=20) for each in caption.splitlines()
-    )
-    return words, height_of(words, CAPTION_SIZE)
-
-
-def panel_size(height: int, width: int, *, side: float) -> tuple[float, float]:
+def image_size(height: int, width: int, *, side: float) -> tuple[float, float]:
     """Return inches across and down for an image, about ``side`` each whatever its proportions."""
     aspect = width / height
     across = min(side * aspect**0.5, 1.5 * side, 1.5 * side * aspect)
-    return max(across, 0.35 * side), max(across / aspect, 0.3 * side)
-
-
-def show(axes: Axes, array: np.ndarray, **options: Any) -> AxesImage:
-    """Draw an array as an image without ticks, in a thin frame."""
-    drawn = axes.imshow(array, origin="upper", aspect="equal", **options)
-    axes.set(xticks=[], yticks=[])
-    axes.spines[:].set(linewidth=0.5, color=FRAME)
-    axes.grid(False)
-    return drawn
-
-
-def bar_ticks(lowest: float, highest: float, height: float) -> dict[float, str]:
-    """Return round numbers within a range and how they are written, for a bar ``height`` high."""
-    locator = MaxNLocator(nbins=5 if height > 1.6 else 3, steps=[1, 2, 2.5, 5, 10])
-    values = [float(value) for value in locator.tick_values(lowest, highest)]
-    write = signed if lowest < 0 else "{:.3g}".format
-    return {value: write(value) for value in values if lowest <= value <= highest}
-
-
-def bar_width(ticks: dict[float, str], label: str, height: float) -> float:
-    """Return the inches that a colour bar takes beside its image, words and all."""
-    words = fitted(label, width=height, size=LABEL_SIZE, max_lines=2)
-    return _label_left(ticks) + height_of(words, LABEL_SIZE)
-
-
-def add_bar(
-    figure: Figure,
-    axes: Axes,
-    drawn: AxesImage,
-    ticks: dict[float, str],
-    label: str,
-    *,
-    extended: bool,
-) -> None:
-    """Draw a colour bar as high as the image beside it; pointed ends say that values go beyond."""
-    across, down = figure.get_size_inches()
-    place = axes.get_position()
-    width, height = place.width * across, place.height * down
-    bar_axes = axes.inset_axes((1 + BAR_GAP / width, 0, BAR_THICKNESS / width, 1))
-    bar = figure.colorbar(
-        drawn, cax=bar_axes, extend="both" if extended else "neither", extendfrac=0.1 / height
-    )
-    bar.set_ticks(list(ticks), labels=list(ticks.values()))
-    style_bar(bar)
-    words = fitted(label, width=height, size=LABEL_SIZE, max_lines=2)
-    axes.text(
-        1 + _label_left(ticks) / width,
-        0.5,
-        words,
-        transform=axes.transAxes,
-        rotation="vertical",
-        ha="left",
-        va="center",
-        multialignment="center",
-        fontsize=LABEL_SIZE,
-        color=INK,
-        parse_math=False,
-    )
-
-
-def style_bar(bar: Any) -> None:
-    """Give a colour bar the thin lines and small figures of the other panels."""
-    bar.ax.tick_params(labelsize=TICK_SIZE, width=0.5, length=2.5, color=FRAME, labelcolor=INK)
-    bar.ax.minorticks_off()
-    bar.outline.set(linewidth=0.5, edgecolor=FRAME)
-
-
-def _label_left(ticks: dict[float, str]) -> float:
-    widest = max((width_of(text, TICK_SIZE) for text in ticks.values()), default=0.0)
-    return BAR_GAP + BAR_THICKNESS + TICK_LENGTH + widest + 0.06
+    return across, across / aspect

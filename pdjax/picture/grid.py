@@ -4,31 +4,32 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
-from pdjax.picture._checks import checked_errors, checked_image, checked_maps, checked_names
-from pdjax.picture._muted import muted_pixels, show_muted, with_note
-from pdjax.picture._page import (
-    FAINT,
-    INK,
+from pdjax._checks import check_count
+from pdjax.picture._checks import check_errors, check_maps, check_names, check_photo
+from pdjax.picture._page import FAINT, GAP, INK, Picture, image_size
+from pdjax.picture._panels import (
     RELEVANCE_COLORMAP,
-    Picture,
-    caption_lines,
-    panel_size,
-    show,
+    caption_with_note,
+    inches_from,
+    muted_pixels,
+    show_map,
+    show_overlay,
     style_bar,
 )
 from pdjax.picture._text import fitted
-from pdjax.picture.overlay import overlay, strength, strongest
+from pdjax.picture.overlay import strength, strongest
 
 __all__ = ["feature_map_grid"]
 
-GAP = 0.12
+SIDE = 1.9
+LEAST_WIDTH, LEAST_HEIGHT, LEAST_PAPER = 0.66, 0.3, 3.0
 TITLE_SIZE = 8.5
+BAR_LENGTH, BAR_THICKNESS = 3.2, 0.12
 
 
 def feature_map_grid(
@@ -77,83 +78,53 @@ def feature_map_grid(
 
     Raises
     ------
-    ValueError
-        If an array is not finite, shapes do not belong together, a number is below 1, or errors
-        are to be used that are not given.
+    ValueError, TypeError
+        If an array is not of finite floats, shapes do not belong together, a number is below 1, or
+        errors are to be used that are not given.
     """
-    photo = None if image is None else checked_image(image)
-    maps = checked_maps(relevance, "relevance", shape=None if photo is None else photo.shape[:2])
-    errors = checked_errors(standard_error, maps, mute_uncertain=mute_uncertain)
-    muted = muted_pixels(maps, errors, mute_uncertain)
+    photo = None if image is None else check_photo(image)
+    maps = check_maps(relevance, "relevance", shape=None if photo is None else photo.shape[:2])
+    errors = check_errors(standard_error, maps, mute_uncertain=mute_uncertain)
     if names is None:
         names = [f"unit {index}" for index in range(len(maps))]
-    names = checked_names(names, "names", len(maps))
-    for argument, value in (("count", count), ("columns", columns)):
-        if value < 1:
-            raise ValueError(f"{argument}: is {value}; give at least 1")
-    chosen = strongest(maps, count)
-    strengths = {index: strength(maps[index]) for index in chosen}
-    columns = min(columns, len(chosen))
+    names = check_names(names, "names", len(maps), "maps")
+    chosen = strongest(maps, check_count("count", count))
+    columns = min(check_count("columns", columns), len(chosen))
+    muted = muted_pixels(maps, errors, mute_uncertain)
+    width, height = image_size(*maps.shape[1:], side=SIDE)
+    width, height = max(width, LEAST_WIDTH, LEAST_PAPER / columns), max(height, LEAST_HEIGHT)
     rows = -(-len(chosen) // columns)
-    width, height = panel_size(*maps.shape[1:], side=1.9)
-    headings = {
-        index: fitted(names[index], width=width, size=TITLE_SIZE, max_lines=2)
-        + f"\n{_scale_in_words(strengths[index])}"
-        for index in chosen
-    }
-    title_lines = max(heading.count("\n") + 1 for heading in headings.values())
-    paper_width = max(columns * (width + GAP) + GAP, 3.0)
-    caption = with_note(caption, mute_uncertain, "Grey" if photo is None else "Uncoloured")
-    words, caption_height = caption_lines(caption, 0.97 * (paper_width - 2 * GAP))
-    foot = caption_height + 2 * GAP if words else 0.0
-    paper_height = rows * (height + GAP + title_lines * TITLE_SIZE * 1.4 / 72) + 0.75 + foot
-    figure = Picture(paper_width, paper_height)
-    above_caption = (0, foot / paper_height, 1, 1 - foot / paper_height)
-    figure.set_layout_engine("constrained", rect=above_caption)
-    panels = figure.subplots(rows, columns, squeeze=False)
-    for axes in panels.flat[len(chosen) :]:
-        axes.set_axis_off()
-    for axes, index in zip(panels.flat, chosen, strict=False):
-        scale = strengths[index] or 1.0
+    picture = Picture((width, height), columns, [height] * rows + [BAR_THICKNESS])
+    amounts = [strength(maps[index]) for index in chosen]
+    for place, (index, amount) in enumerate(zip(chosen, amounts, strict=True)):
+        axes = picture.add_subplot(picture.cells[divmod(place, columns)])
         if photo is None:
-            show(axes, maps[index], cmap=RELEVANCE_COLORMAP, vmin=-scale, vmax=scale)
-            show_muted(axes, muted[index])
+            show_map(axes, maps[index], amount or 1.0, muted[index])
         else:
-            certain = np.where(muted[index], 0, maps[index])
-            show(axes, overlay(photo, certain, scale))
-        axes.set_title(
-            headings[index],
-            fontsize=TITLE_SIZE,
-            color=INK,
-            pad=4,
-            linespacing=1.2,
-            parse_math=False,
-        )
-    if any(strengths.values()):
+            show_overlay(axes, photo, maps[index], amount or 1.0, muted[index])
+        name = fitted(names[index], width=width, size=TITLE_SIZE, max_lines=2)
+        scale = f"\N{PLUS-MINUS SIGN}{amount:.3g}" if amount else "0 everywhere"
+        axes.set_title(f"{name}\n{scale}", fontsize=TITLE_SIZE, color=INK, pad=4, parse_math=False)
+    if any(amounts):
         which = "the map" if len(chosen) == 1 else "each map"
         unit = f"{unit}; the scale \N{PLUS-MINUS SIGN} stands over {which}"
-    _shared_bar(figure, panels, unit, paper_width)
-    figure.add_caption(words, GAP / 2, paper_height - GAP)
-    return figure
+    _add_shared_bar(picture, unit, width * columns)
+    where = "Grey" if photo is None else "Uncoloured"
+    picture.finish(caption_with_note(caption, mute_uncertain, where), picture.fit() - GAP)
+    return picture
 
 
-def _scale_in_words(amount: float) -> str:
-    return f"\N{PLUS-MINUS SIGN}{amount:.3g}" if amount else "0 everywhere"
-
-
-def _shared_bar(figure: Picture, panels: np.ndarray, label: str, width: float) -> None:
+def _add_shared_bar(picture: Picture, label: str, width: float) -> None:
     """Explain the colours once, since every map goes from minus to plus its own number."""
-    colors = ScalarMappable(Normalize(-1, 1), RELEVANCE_COLORMAP)
-    bar = figure.colorbar(
-        colors,
-        ax=panels,
-        orientation="horizontal",
-        shrink=min(1.0, 3.2 / width),
-        aspect=28,
-        pad=0.03,
-        ticks=[-1, 0, 1],
+    below = picture.add_subplot(picture.cells[-1, :])
+    below.set_axis_off()
+    length = min(BAR_LENGTH, width - 0.6)
+    axes = below.inset_axes(
+        (-length / 2, 0, length, BAR_THICKNESS), transform=inches_from(below, 0.5, 0.0)
     )
-    bar.ax.set_xticklabels(["\N{MINUS SIGN}scale", "0", "+scale"])
+    colors = ScalarMappable(Normalize(-1, 1), RELEVANCE_COLORMAP)
+    bar = picture.colorbar(colors, cax=axes, orientation="horizontal", ticks=[-1, 0, 1])
+    axes.set_xticklabels(["\N{MINUS SIGN}scale", "0", "+scale"])
     style_bar(bar)
-    words = fitted(label, width=width - 0.3, size=8.0, max_lines=3)
+    words = fitted(label, width=width, size=8.0, max_lines=3)
     bar.set_label(words, fontsize=8.0, color=FAINT, parse_math=False)

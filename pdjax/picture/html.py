@@ -19,7 +19,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 from PIL import Image
 
-from pdjax.picture._checks import checked_errors, checked_image, checked_maps, checked_names
+from pdjax._checks import check_choice
+from pdjax.picture._checks import check_errors, check_maps, check_names, check_photo
 from pdjax.picture.overlay import (
     COLOR_STOPS,
     FULL_COLOR,
@@ -63,6 +64,7 @@ def relevance_html(
     *,
     titles: Sequence[str],
     unit: str,
+    symbol: str = "",
     caption: str,
     rows: str = "classes",
     mute_uncertain: bool = False,
@@ -80,8 +82,9 @@ def relevance_html(
     titles : sequence of str
         One for each map, such as ``"military uniform, p = 0.83"``.
     unit : str
-        Label of the colour bar, such as ``"weight of evidence (bits)"``; what stands in brackets at
-        its end follows every number.
+        Label of the colour bar, such as ``"weight of evidence (bits)"``.
+    symbol : str
+        What follows every number, such as ``"bits"``.
     caption : str
         The settings in words, printed small under the pictures.
     rows : {"classes", "units"}
@@ -101,26 +104,24 @@ def relevance_html(
 
     Raises
     ------
-    ValueError
-        If an array is not finite, the shapes do not belong together, ``rows`` is another word, or
-        errors are to be used that are not given.
+    ValueError, TypeError
+        If an array is not of finite floats, the shapes do not belong together, ``rows`` is another
+        word, or errors are to be used that are not given.
     """
-    if rows not in WORDS:
-        raise ValueError(f"rows: is {rows!r}; use one of {', '.join(map(repr, WORDS))}")
-    photo = checked_image(image)
-    maps = checked_maps(relevance, "relevance", shape=photo.shape[:2])
-    names = checked_names(titles, "titles", len(maps))
-    errors = checked_errors(standard_error, maps, mute_uncertain=mute_uncertain)
+    check_choice("rows", rows, WORDS)
+    photo = check_photo(image)
+    maps = check_maps(relevance, "relevance", shape=photo.shape[:2])
+    names = check_names(titles, "titles", len(maps), "maps")
+    errors = check_errors(standard_error, maps, mute_uncertain=mute_uncertain)
     if rows == "units":
         order = strongest(maps)
         maps, names = maps[order], tuple(names[index] for index in order)
         errors = None if errors is None else errors[order]
-    bracketed = re.search(r"\(([^()]+)\)\s*$", unit)
     data = {
         "height": photo.shape[0],
         "width": photo.shape[1],
         "titles": names,
-        "unit": bracketed[1] if bracketed else unit,
+        "symbol": symbol,
         "scales": [symmetric_scale(each) for each in maps],
         "relevance": [_base64(each) for each in maps],
         "standardError": None if errors is None else [_base64(each) for each in errors],

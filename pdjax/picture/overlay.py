@@ -11,16 +11,17 @@ import numpy as np
 from jaxtyping import Float
 from numpy.typing import ArrayLike
 
-from pdjax.picture._checks import checked_image, checked_maps, checked_scale
+from pdjax._checks import ArgumentValueError
+from pdjax.picture._checks import check_maps, check_photo, check_scale
 
 __all__ = [
     "COLOR_STOPS",
-    "lightened_grey",
     "overlay",
     "relevance_colors",
     "strength",
     "strongest",
     "symmetric_scale",
+    "tinted",
 ]
 
 COLOR_STOPS = ("#0b3c91", "#3f7fd6", "#a9c8f2", "#ffffff", "#f6b3a6", "#de4a3f", "#96101c")
@@ -64,10 +65,11 @@ def symmetric_scale(relevance: ArrayLike) -> float:
     >>> symmetric_scale(np.zeros((2, 2)))
     1.0
     """
-    return strength(relevance) or 1.0
+    maps = check_maps(relevance, "relevance", num_dimensions=np.ndim(relevance))
+    return strength(maps) or 1.0
 
 
-def strength(relevance: ArrayLike) -> float:
+def strength(relevance: Float[np.ndarray, "*shape"]) -> float:
     """Return the number by which maps are ordered: `symmetric_scale`, or 0.0 for nothing but zeros.
 
     Examples
@@ -76,8 +78,7 @@ def strength(relevance: ArrayLike) -> float:
     >>> strength(np.array([[0.25, -0.5]])), strength(np.zeros((2, 2)))
     (0.5, 0.0)
     """
-    maps = checked_maps(relevance, "relevance", num_dimensions=np.ndim(relevance))
-    amounts = np.abs(maps)
+    amounts = np.abs(relevance)
     largest = float(amounts.max())
     if largest < np.finfo(np.float32).tiny:
         return 0.0
@@ -101,7 +102,7 @@ def strongest(relevance: ArrayLike, count: int | None = None) -> list[int]:
     ValueError
         If the maps are not finite or there is none.
     """
-    maps = checked_maps(relevance, "relevance")
+    maps = check_maps(relevance, "relevance")
     order = np.argsort([-strength(each) for each in maps], kind="stable")
     return [int(index) for index in order[:count]]
 
@@ -132,11 +133,8 @@ def relevance_colors(relevance: ArrayLike, scale: float) -> Float[np.ndarray, "h
     >>> relevance_colors(np.zeros((1, 1)), scale=2.0).tolist()
     [[[1.0, 1.0, 1.0]]]
     """
-    relative = _relative(relevance, scale)
-    stops = np.linspace(-1, 1, len(COLOR_STOPS))
-    colors = np.array([tuple(bytes.fromhex(color[1:])) for color in COLOR_STOPS]) / 255
-    channels = [np.interp(relative, stops, colors[:, channel]) for channel in range(3)]
-    return np.stack(channels, axis=-1).astype(np.float32)
+    maps = check_maps(relevance, "relevance", num_dimensions=2)
+    return _colors(_relative(maps, check_scale(scale)))
 
 
 def overlay(
@@ -165,25 +163,39 @@ def overlay(
     ValueError
         If the arrays are not finite or of different sizes, or a number is out of its range.
     """
-    photo = checked_image(image)
-    maps = checked_maps(relevance, "relevance", num_dimensions=2, shape=photo.shape[:2])
+    photo = check_photo(image)
+    maps = check_maps(relevance, "relevance", num_dimensions=2, shape=photo.shape[:2])
     if not 0 <= opacity <= 1:
-        raise ValueError(f"opacity: is {opacity}; give a number from 0 to 1")
-    relative = _relative(maps, scale)
+        raise ArgumentValueError("opacity", "must be a number from 0 to 1", value=opacity)
+    return tinted(photo, maps, check_scale(scale), opacity)
+
+
+def tinted(
+    photo: Float[np.ndarray, "h w 3"],
+    relevance: Float[np.ndarray, "h w"],
+    scale: float,
+    opacity: float = OPACITY,
+) -> Float[np.ndarray, "h w 3"]:
+    """Do what `overlay` does with arrays that are checked already."""
+    relative = _relative(relevance, scale)
     # The pale colours near white would only fade the photo: weak evidence is a thin coat of a
     # full colour instead.
-    colors = relevance_colors(np.copysign(np.maximum(np.abs(relative), FULL_COLOR), relative), 1.0)
+    full = np.copysign(np.maximum(np.abs(relative), FULL_COLOR), relative)
+    colors = _colors(full.astype(np.float32))
     amount = opacity * np.abs(relative)[..., None] ** OPACITY_EXPONENT
-    grey = lightened_grey(photo)[..., None]
+    # The luma (ITU-R BT.601) moved towards white, so that colours show.
+    luma = photo @ np.array([0.299, 0.587, 0.114], dtype=np.float32)
+    grey = (LIGHTNESS + (1 - LIGHTNESS) * luma)[..., None]
     return (grey + amount * (colors - grey)).astype(np.float32)
 
 
-def lightened_grey(image: Float[np.ndarray, "h w 3"]) -> Float[np.ndarray, "h w"]:
-    """Return the luma (ITU-R BT.601) of an image, moved towards white so that colours show."""
-    luma = image @ np.array([0.299, 0.587, 0.114], dtype=np.float32)
-    return LIGHTNESS + (1 - LIGHTNESS) * luma
+def _relative(relevance: Float[np.ndarray, "h w"], scale: float) -> Float[np.ndarray, "h w"]:
+    return np.clip(relevance.astype(np.float64) / scale, -1, 1)
 
 
-def _relative(relevance: ArrayLike, scale: float) -> Float[np.ndarray, "h w"]:
-    maps = checked_maps(relevance, "relevance", num_dimensions=2)
-    return np.clip(maps.astype(np.float64) / checked_scale(scale), -1, 1)
+def _colors(relative: Float[np.ndarray, "h w"]) -> Float[np.ndarray, "h w 3"]:
+    """Return the colours of relevance that is given as a share of the scale, in [-1, 1]."""
+    stops = np.linspace(-1, 1, len(COLOR_STOPS))
+    colors = np.array([tuple(bytes.fromhex(color[1:])) for color in COLOR_STOPS]) / 255
+    channels = [np.interp(relative, stops, colors[:, channel]) for channel in range(3)]
+    return np.stack(channels, axis=-1).astype(np.float32)

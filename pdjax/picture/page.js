@@ -81,10 +81,11 @@
     const value = relevance[chosen][index], scale = data.scales[chosen];
     const error = errors && errors[chosen][index];
     const spread = error ? ` \u00b1 ${written(error, 2)}` : "";
+    const symbol = data.symbol && ` ${data.symbol}`;
     // An estimate of 0 does not mean that the value is known exactly.
     const unspread = error === 0 ? data.unspread : "";
     byId("readout").textContent =
-      `${signed(value)}${spread} ${data.unit}${unspread} at row ${row}, column ${column}`;
+      `${signed(value)}${spread}${symbol}${unspread} at row ${row}, column ${column}`;
     for (const marker of markers) {
       marker.style.left = `${(100 * (column + 0.5)) / width}%`;
       marker.style.top = `${(100 * (row + 0.5)) / height}%`;
