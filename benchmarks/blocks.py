@@ -12,17 +12,25 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-import pdjax
-from pdjax._explain.budget import Budget
-from pdjax._explain.draws import pool
-from pdjax._explain.job import Job, make_job
-from pdjax.method.evaluation import ENGINES
+from pdjax._explain.draws import Worker, design_of, make_worker, pool
+from pdjax._explain.request import Request
+from pdjax._explain.target import Target
 from pdjax.method.maps import relevance_maps
 from pdjax.method.marginalize import Moments
-from pdjax.method.measures import MEASURES
+from pdjax.method.schemes import Scheme
 from pdjax.method.windows import WindowGrid, root_bias
 
-__all__ = ["Blocks", "Seen", "choose_blocks", "draws_of", "pooled", "reach", "run_of", "seen"]
+__all__ = [
+    "Blocks",
+    "Seen",
+    "Setup",
+    "choose_blocks",
+    "draws_of",
+    "pooled",
+    "reach",
+    "seen",
+    "set_up",
+]
 
 LAYER = "prob"
 
@@ -63,17 +71,32 @@ class Seen(NamedTuple):
     pixel_errors: np.ndarray
 
 
-def run_of(
-    net: pdjax.Classifier, image: np.ndarray, sampler: Any, key: jax.Array, stride: int,
-    classes: int, sampling: str, num_samples: int,
-) -> Job:  # fmt: skip
+class Setup(NamedTuple):
+    """What `pdjax.explain` would run.
+
+    Attributes
+    ----------
+    grid : WindowGrid
+    scheme : Scheme
+        The samples of a draw.
+    target : Target
+        What is explained.
+    worker : Worker
+        What makes moments of draws.
+    """
+
+    grid: WindowGrid
+    scheme: Scheme
+    target: Target
+    worker: Worker
+
+
+def set_up(request: Request) -> Setup:
     """Set up what `pdjax.explain` would run."""
-    return make_job(
-        net, image, sampler, rng_key=key, num_samples=num_samples, budget=Budget(),
-        strides=(stride,), sampling=sampling, bias_correction=True, measure=MEASURES[0],
-        engine=ENGINES[0], batch_size=None, lowerings=True, checkpoint=None, start=None,
-        classes=classes, layers=None, units=None,
-    )  # fmt: skip
+    request.check()
+    target = Target.of(request)
+    worker = make_worker(request, target, design_of(request, target))
+    return Setup(request.grid, request.scheme, target, worker)
 
 
 def choose_blocks(grid: WindowGrid, side: int, seed: int) -> Blocks:
@@ -90,17 +113,17 @@ def choose_blocks(grid: WindowGrid, side: int, seed: int) -> Blocks:
     return Blocks(windows.reshape(4, -1), own, starts * step, slice(k - step, side * step))
 
 
-def draws_of(job: Job, blocks: Blocks, times: int, bar: Any) -> list[Moments]:
+def draws_of(run: Setup, blocks: Blocks, times: int, bar: Any) -> list[Moments]:
     """Draw every window of the blocks so many times; the moments of each time."""
     windows = blocks.windows.ravel()
     rows = np.stack([np.tile(windows, times), np.repeat(np.arange(times), len(windows))], axis=1)
-    parts, size = [], job.engine.draws
+    parts, size = [], run.worker.draws
     for start in range(0, len(rows), size):
         some = rows[np.minimum(np.arange(start, start + size), len(rows) - 1)]
         count = min(size, len(rows) - start)
-        moments = job.engine.run(some)
+        moments = run.worker(some)
         parts.append(jax.tree.map(lambda a, n=count: np.asarray(a)[:n], moments))
-        bar.update(count * job.scheme.num_samples)
+        bar.update(count * run.scheme.num_samples)
     joined = jax.tree.map(lambda *arrays: np.concatenate(arrays), *parts)
     return [
         jax.tree.map(lambda a, t=t: a[t * len(windows) : (t + 1) * len(windows)], joined)
@@ -108,29 +131,31 @@ def draws_of(job: Job, blocks: Blocks, times: int, bar: Any) -> list[Moments]:
     ]
 
 
-def pooled(job: Job, draws: list[Moments]) -> Moments:
+def pooled(run: Setup, draws: list[Moments]) -> Moments:
     """Moments of all draws together."""
     joined = jax.tree.map(lambda *arrays: np.concatenate(arrays), *draws)
     size = len(jax.tree.leaves(draws[0])[0])
-    return pool(joined, np.tile(np.arange(size), len(draws)), size, job.scheme.replicates)
+    return pool(joined, np.tile(np.arange(size), len(draws)), size, run.scheme.replicates)
 
 
 def seen(
-    job: Job, blocks: Blocks, moments: Moments, times: int = 1, bias_correction: bool = True
+    run: Setup, blocks: Blocks, moments: Moments, times: int = 1, bias_correction: bool = True
 ) -> Seen:
     """Relevance from the moments of so many draws."""
     if not bias_correction:
         moments = moments._replace(bias={})
     count = blocks.grid.size
-    replicates = jnp.full(count, times * job.scheme.replicates, jnp.int32)
+    replicates = jnp.full(count, times * run.scheme.replicates, jnp.int32)
     maps = [
         relevance_maps(
-            job.task.reference,
+            run.target.reference,
             jax.tree.map(lambda a, b=b: jnp.asarray(a[b * count : (b + 1) * count]), moments),
-            replicates, grid=blocks.grid, rule=job.task.observe.rule,
+            replicates,
+            blocks.grid,
+            run.target.readings.readouts,
         )
         for b in range(len(blocks.windows))
-    ]  # fmt: skip
+    ]
     inside = (..., blocks.middle, blocks.middle)
     return Seen(
         np.stack([m.window_relevance[LAYER] for m in maps]),

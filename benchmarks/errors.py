@@ -14,12 +14,12 @@ from typing import Annotated, Any, NamedTuple
 import jax
 import numpy as np
 import typer
-from blocks import Blocks, Seen, choose_blocks, draws_of, pooled, reach, run_of, seen
+from blocks import Blocks, Seen, Setup, choose_blocks, draws_of, pooled, reach, seen, set_up
 from measure import environment, print_table
 from workload import toy_network
 
 import pdjax
-from pdjax._explain.job import count_passes
+from pdjax._explain.request import Request
 from pdjax._progress import progress_bar
 from pdjax.method.schemes import SCHEMES, Scheme
 from pdjax.method.windows import WindowGrid
@@ -104,29 +104,43 @@ def _examine(setting: Setting, photo: np.ndarray, number: int, title: str) -> Fo
     windows = 4 * setting.side**2
     total = windows * (setting.truth + len(SCHEMES) * setting.repeats * setting.samples)
     with progress_bar(total, "images", True, title) as bar:
-        job = run_of(
-            *common, jax.random.fold_in(key, 0), setting.stride, setting.classes, SCHEMES[0], FEW
-        )
-        blocks = choose_blocks(job.grid, setting.side, number)
+
+        def sampled(number: int, scheme: str, samples: int) -> Setup:
+            return set_up(
+                Request(
+                    *common,
+                    rng_key=jax.random.fold_in(key, number),
+                    num_samples=samples,
+                    stride=setting.stride,
+                    sampling=scheme,
+                    classes=setting.classes,
+                )
+            )
+
+        run = sampled(0, SCHEMES[0], FEW)
+        blocks = choose_blocks(run.grid, setting.side, number)
         times = setting.truth // FEW
-        few = draws_of(job, blocks, times, bar)
-        long = seen(job, blocks, pooled(job, few), times)
-        bias = tuple(
-            _rms(np.mean([seen(job, blocks, one, 1, corrected).windows for one in few], 0)
-                 - long.windows)
-            for corrected in (False, True)
-        )  # fmt: skip
+        few = draws_of(run, blocks, times, bar)
+        long = seen(run, blocks, pooled(run, few), times)
+
+        def mean(corrected: bool) -> np.ndarray:
+            return np.mean([seen(run, blocks, one, 1, corrected).windows for one in few], 0)
+
+        bias = tuple(_rms(mean(corrected) - long.windows) for corrected in (False, True))
         squares, covered = {}, {}
         for place, scheme in enumerate(SCHEMES, start=1):
-            own = jax.random.fold_in(key, place)
-            job = run_of(*common, own, setting.stride, setting.classes, scheme, setting.samples)
-            runs = [seen(job, blocks, one) for one in draws_of(job, blocks, setting.repeats, bar)]
+            own = sampled(place, scheme, setting.samples)
+            runs = [seen(own, blocks, one) for one in draws_of(own, blocks, setting.repeats, bar)]
             squares[scheme] = _error_square(runs, long)
             covered[scheme] = _coverage(runs, long, blocks, Scheme(scheme, setting.samples))
     whole = pdjax.explain(
-        *common, rng_key=jax.random.fold_in(key, 9), stride=setting.stride,
-        classes=setting.classes, target_error=setting.target, progress=True,
-    )  # fmt: skip
+        *common,
+        rng_key=jax.random.fold_in(key, 9),
+        stride=setting.stride,
+        classes=setting.classes,
+        target_error=setting.target,
+        progress=True,
+    )
     pixels, errors = (blocks.cut(m["prob"]) for m in (whole.relevance, whole.standard_error))
     most = float(np.abs(whole.relevance["prob"]).max())
     square = np.square(pixels - long.pixels).mean() - np.square(long.pixel_errors).mean()
@@ -173,7 +187,7 @@ def _print_schemes(found: dict[str, Found]) -> None:
 
 def _print_rest(found: dict[str, Found], setting: Setting) -> None:
     grid = WindowGrid(setting.net.image_shape[:-1], setting.sampler.window, 1)
-    full = count_passes(grid, 10)
+    full = 10 * grid.size + 1
     rows = [
         (
             name, f"{one.bias[0]:.5f}", f"{one.bias[1]:.5f}", f"{one.bias[1] / one.bias[0]:.2f}",

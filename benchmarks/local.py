@@ -24,7 +24,7 @@ from measure import environment, print_table, time_alternately
 from workload import toy_network
 
 import pdjax
-from pdjax.method.evaluation import evaluate_at, prepare
+from pdjax.method.evaluation import Engine, evaluate_at
 from pdjax.method.windows import paste
 
 NETWORKS = ("bvlc_alexnet", "bvlc_googlenet", "vgg16", "efficientnet_lite0", "resnet18")
@@ -131,10 +131,9 @@ def _compare(case: Case, repeats: int) -> tuple[tuple[str, ...], tuple[str, ...]
 def _jax_side(case: Case, engine: str, batch_size: int | None) -> Side:
     start = time.perf_counter()
     num_images = math.prod(side - case.window + 1 for side in case.image.shape[:-1]) * SAMPLES
-    evaluation = prepare(
-        engine, case.f, case.params, case.image, (case.window,) * 2, batch_size, num_images,
-        lowerings=True,
-    )  # fmt: skip
+    evaluation = Engine(engine, batch_size).prepare(
+        case.f, case.params, case.image, (case.window,) * 2, num_images
+    )
     windows = max(evaluation.batch_size, IMAGES if engine == "local" else 1) // SAMPLES or 1
     arguments = (evaluation, case.params, *case.contents(windows))
     compiled = jax.jit(evaluate_at).lower(*arguments).compile()

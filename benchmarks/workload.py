@@ -13,10 +13,11 @@ import numpy as np
 
 import pdjax
 from pdjax._types import Sampler
-from pdjax.method.bias import Jackknife
-from pdjax.method.maps import Observe, Rule, relevance_maps
-from pdjax.method.marginalize import draw, first_draws, summarise, windows_per_chunk
+from pdjax.method.maps import relevance_maps
+from pdjax.method.marginalize import Design, draw, first_draws, summarise
+from pdjax.method.measures import WeightOfEvidence
 from pdjax.method.schemes import Scheme
+from pdjax.method.units import Readings, readouts
 from pdjax.method.windows import WindowGrid, paste
 
 __all__ = ["Workload", "plan", "toy_network"]
@@ -77,7 +78,26 @@ class Workload:
     @property
     def windows(self) -> int:
         """Windows given to the device in one call."""
-        return windows_per_chunk(self.batch_size, self.num_samples)
+        return self.design.windows_at_once(self.batch_size)
+
+    @functools.cached_property
+    def readings(self) -> Readings:
+        """The network with what is read from it: the class probabilities."""
+        net, count = self.net, len(self.net.labels)
+        reads = readouts(
+            {net.probabilities[-1]: (count,)},
+            probabilities=net.probabilities,
+            num_classes=count,
+            num_training_images=net.num_training_images,
+            measure=WeightOfEvidence(),
+        )
+        return Readings(net.predict, reads)
+
+    @property
+    def design(self) -> Design:
+        """What is drawn."""
+        scheme = Scheme("independent", self.num_samples)
+        return Design(self.grid, scheme, self.readings.jackknife)
 
     @property
     def batch(self) -> int:
@@ -107,10 +127,16 @@ class Workload:
     def explain(self) -> pdjax.Explanation:
         """Make the whole call whose time is in question."""
         return pdjax.explain(
-            self.net, self.image, self.sampler, rng_key=jax.random.key(2),
-            num_samples=self.num_samples, stride=self.grid.stride, classes=NUM_CLASSES,
-            engine="dense", batch_size=self.batch_size,
-        )  # fmt: skip
+            self.net,
+            self.image,
+            self.sampler,
+            rng_key=jax.random.key(2),
+            num_samples=self.num_samples,
+            stride=self.grid.stride,
+            classes=NUM_CLASSES,
+            engine="dense",
+            batch_size=self.batch_size,
+        )
 
     def compile_bare(self) -> Any:
         """Compile the network alone, with the class probabilities as its only output."""
@@ -122,17 +148,15 @@ class Workload:
         """Calls, compiled, that do one part of the work each for all batches."""
         net, grid, num_samples = self.net, self.grid, self.num_samples
         images, classes = self._some_images(), jnp.arange(NUM_CLASSES)
-        rule = Rule(net.probabilities, len(net.labels), net.num_training_images)
-        observe = Observe(net.predict, net.probabilities[-1:], rule)
+        readings, design = self.readings, self.design
         few = bare(net.params, images)
         outputs = jax.tree.map(lambda a: jnp.tile(a[:1], (self.batch, 1)), few)
 
-        scheme = Scheme("independent", num_samples)
-        sample = jax.jit(functools.partial(draw, grid=grid, scheme=scheme))
+        sample = jax.jit(functools.partial(draw, design=design))
         one_each = jax.jit(jax.vmap(paste, (None, 0, 0)))
-        reduce = jax.jit(lambda o, c: summarise(observe.reduce(o, c), scheme, Jackknife(rule)))
+        reduce = jax.jit(lambda o, c: summarise(readings.reduce(o, c), design))
         replicates = jnp.full(grid.size, num_samples)
-        maps = jax.jit(lambda r, m: relevance_maps(r, m, replicates, grid, rule))
+        maps = jax.jit(lambda r, m: relevance_maps(r, m, replicates, grid, readings.readouts))
 
         starts = range(0, self.num_batches * self.windows, self.windows)
         batches = [np.minimum(np.arange(s, s + self.windows), grid.size - 1) for s in starts]
@@ -140,7 +164,7 @@ class Workload:
         origins, patches = sample(self.image, self.sampler, jax.random.key(2), draws[0])
         origins = jnp.repeat(origins, num_samples, axis=0)
         patches = patches.reshape(-1, *patches.shape[2:])
-        reference = jax.tree.map(lambda a: a[:1], observe.reduce(outputs, classes))
+        reference = jax.tree.map(lambda a: a[:1], readings.reduce(outputs, classes))
         moments = jax.tree.map(lambda a: jnp.tile(a[:1], (grid.size, 1)), reduce(outputs, classes))
         jax.block_until_ready((one_each(self.image, patches, origins), maps(reference, moments)))
         return {

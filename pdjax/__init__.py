@@ -1,13 +1,19 @@
 """pdjax explains image classifiers by prediction difference analysis, in JAX."""
 
-from pdjax._explain.explain import explain
-from pdjax._explain.preview import preview
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from pdjax import local
+from pdjax._explain.explain import explain, preview
 from pdjax.classifier import Classifier
 from pdjax.explanation import Explanation
 from pdjax.image import ImageFolder, load_image
 from pdjax.method.difference import prediction_difference
 from pdjax.method.marginalize import marginalize
 from pdjax.method.measures import (
+    Measure,
     activation_difference,
     information_difference,
     probability_difference,
@@ -21,10 +27,11 @@ from pdjax.samplers import (
     Constant,
     ImageMean,
     Marginal,
-    PatchMixture,
-    PatchStatistics,
 )
-from pdjax.weights.load import load_model
+from pdjax.statistics import PatchMixture, PatchStatistics
+
+if TYPE_CHECKING:
+    from pdjax.weights.load import load_model
 
 __all__ = [
     "Blur",
@@ -36,6 +43,7 @@ __all__ = [
     "ImageFolder",
     "ImageMean",
     "Marginal",
+    "Measure",
     "PatchMixture",
     "PatchStatistics",
     "WindowGrid",
@@ -44,9 +52,30 @@ __all__ = [
     "information_difference",
     "load_image",
     "load_model",
+    "local",
     "marginalize",
     "prediction_difference",
     "preview",
     "probability_difference",
     "weight_of_evidence",
 ]
+
+# The published networks bring Flax, their weights a client for downloads, and pictures matplotlib:
+# each is imported when it is first asked for.
+ON_FIRST_USE = {"load_model": "pdjax.weights.load"}
+MODULES_ON_FIRST_USE = ("bias", "models", "picture", "sampling", "weights")
+
+
+def __getattr__(name: str) -> Any:
+    if name in ON_FIRST_USE:
+        value = getattr(importlib.import_module(ON_FIRST_USE[name]), name)
+    elif name in MODULES_ON_FIRST_USE:
+        value = importlib.import_module(f"pdjax.{name}")
+    else:
+        raise AttributeError(f"module 'pdjax' has no attribute {name!r}")
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *ON_FIRST_USE, *MODULES_ON_FIRST_USE})

@@ -7,10 +7,11 @@ command line, can say the same in its own words.
 
 from __future__ import annotations
 
+import copyreg
 import difflib
 import os
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, TypeGuard
 
 import jax
 import numpy as np
@@ -37,6 +38,7 @@ __all__ = [
 ]
 
 UNSHOWN: Any = object()
+LONGEST = 120
 
 
 class ArgumentError(Exception):
@@ -58,9 +60,13 @@ class ArgumentError(Exception):
         self, argument: str, problem: str, remedy: str = "", *, value: Any = UNSHOWN
     ) -> None:
         self.argument, self.problem, self.remedy = argument, problem, remedy
-        value = os.fspath(value) if isinstance(value, os.PathLike) else value
-        self.shown = "" if value is UNSHOWN else f"={value!r}"
+        self.shown = "" if value is UNSHOWN else f"={_in_one_line(value)}"
         super().__init__(self.sentence(argument))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # By default an exception is copied and pickled by calling its class with what it says.
+        state = {**vars(self), "args": self.args}
+        return copyreg.__newobj__, (type(self),), state  # type: ignore[attr-defined]
 
     def sentence(self, name: str) -> str:
         """Say it of an argument that goes by another name."""
@@ -83,7 +89,7 @@ class MissingFileError(ArgumentFileError, FileNotFoundError):
     """A file or folder that is not there."""
 
 
-def is_integer(value: object) -> bool:
+def is_integer(value: object) -> TypeGuard[int]:
     """Whether a value is an int, of Python or NumPy, and no truth value."""
     return isinstance(value, int | np.integer) and not isinstance(value, bool)
 
@@ -98,11 +104,11 @@ def check_count(argument: str, value: Any, least: int = 1) -> int:
 def check_choice(argument: str, value: Any, choices: Iterable[str]) -> str:
     """Return one of ``choices``, or raise with all of them."""
     known = tuple(choices)
-    if value not in known:
+    if not isinstance(value, str) or value not in known:
         raise ArgumentValueError(
             argument, "is unknown", f"choose from {', '.join(known)}", value=value
         )
-    return str(value)
+    return value
 
 
 def check_pair(argument: str, value: Any) -> tuple[float, float] | None:
@@ -209,3 +215,12 @@ def nearest(name: str, known: Iterable[str]) -> str:
 def by_sides(sizes: Iterable[int]) -> str:
     """Write sizes as people do, ``10 by 12``."""
     return " by ".join(map(str, sizes))
+
+
+def _in_one_line(value: Any) -> str:
+    """Write a value as Python does; arrays without their line breaks, and long ones in part."""
+    value = os.fspath(value) if isinstance(value, os.PathLike) else value
+    if isinstance(value, str):
+        return repr(value)
+    text = " ".join(repr(value).split())
+    return text if len(text) <= LONGEST else f"{text[:LONGEST]} ..."

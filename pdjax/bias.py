@@ -1,5 +1,5 @@
-"""The bias of few samples, under the name that callers know it by: `pdjax.method.bias`."""
+"""The bias of few samples, under the name that callers know it by: `pdjax.method.measures`."""
 
-from pdjax.method.bias import Jackknife
+from pdjax.method.measures import Jackknife
 
 __all__ = ["Jackknife"]

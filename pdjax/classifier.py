@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import functools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -11,10 +10,11 @@ from typing import Any
 import jax
 import numpy as np
 
+from pdjax._checks import ArgumentValueError, check_count, nearest
 from pdjax._types import Array, Float, Params, Predict
-from pdjax.local import tuned
+from pdjax.jaxprs.lowerings import tuned
 
-__all__ = ["Classifier", "NamedOutputs", "activation_shapes", "check_layers", "check_units"]
+__all__ = ["Classifier", "NamedOutputs", "activation_shapes", "check_layers", "wrap_callable"]
 
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
@@ -63,7 +63,8 @@ class Classifier:
     channels: int = 3
 
     def __post_init__(self) -> None:
-        _check_count(self.num_training_images)
+        if self.num_training_images is not None:
+            check_count("num_training_images", self.num_training_images, least=0)
 
     def __call__(
         self,
@@ -72,13 +73,24 @@ class Classifier:
     ) -> dict[str, Float[Array, "n ..."]]:
         """Return the activations named in ``capture``."""
         names = self.layers[-1:] if capture is None else check_layers(capture, self.layers)
-        return _apply(self.predict, self.params, jax.numpy.asarray(images), names)
+        return self.activations(jax.numpy.asarray(images), names)
 
     def __repr__(self) -> str:
         return (
             f"Classifier({self.name!r}, image_shape={self.image_shape}, "
             f"{len(self.labels)} classes, {len(self.layers)} layers)"
         )
+
+    def activations(
+        self, images: Float[Array, "n *spatial c"], layers: tuple[str, ...], lowerings: bool = True
+    ) -> dict[str, Float[Array, "n ..."]]:
+        """Return activations in the order of ``layers``, compiled.
+
+        With ``lowerings`` the operations are put in the form that the device runs fastest.
+        """
+        outputs = _apply(self.predict, self.params, images, layers, lowerings)
+        # JAX sorts the keys of what a compiled function returns.
+        return {layer: outputs[layer] for layer in layers}
 
     @property
     def image_shape(self) -> tuple[int, ...]:
@@ -143,23 +155,25 @@ class Classifier:
         >>> net(jnp.ones((2, 8, 8, 3)))["prob"].shape
         (2, 3)
         """
-        _check_count(num_training_images)
         predict = NamedOutputs.of(f, probabilities)
         dtype = jax.dtypes.canonicalize_dtype(np.float64)
         shapes = activation_shapes(predict, params, (*_spatial(image_size), channels), dtype)
         missing = [layer for layer in probabilities if layer not in shapes]
         if missing:
-            raise ValueError(
-                f"probabilities={probabilities!r} names {missing[0]!r}, which f does not return; "
-                f"it returns {', '.join(shapes)}; pass probabilities=() if none is a probability"
+            raise ArgumentValueError(
+                "probabilities",
+                f"names {missing[0]!r}, which f does not return; it returns {', '.join(shapes)}",
+                "pass probabilities=() if none is a probability",
+                value=probabilities,
             )
         count = shapes[probabilities[-1] if probabilities else list(shapes)[-1]].shape[-1]
         if labels is None:
             labels = tuple(str(index) for index in range(count))
         if len(labels) != count:
-            raise ValueError(
-                f"labels: {len(labels)} names do not fit the {count} classes that f gives; name "
-                "each of them"
+            raise ArgumentValueError(
+                "labels",
+                f"are {len(labels)} names for the {count} classes that f gives",
+                "name each of them",
             )
         return cls(
             name=name,
@@ -180,10 +194,10 @@ def check_layers(names: Sequence[str], layers: Sequence[str]) -> tuple[str, ...]
         names = (names,)
     for name in names:
         if name not in layers:
-            near = difflib.get_close_matches(name, layers, n=1)
-            hint = f"did you mean {near[0]!r}? " if near else ""
-            raise ValueError(
-                f"layers: there is no layer {name!r}; {hint}Layers: {', '.join(layers)}"
+            raise ArgumentValueError(
+                "layers",
+                f"name {name!r}, which there is not",
+                f"{nearest(name, layers)}choose from {', '.join(layers)}",
             )
     return tuple(names)
 
@@ -192,9 +206,10 @@ def check_units(shapes: Mapping[str, tuple[int, ...]]) -> None:
     """Raise ValueError where an output for a batch of one image is not an array (1, ...)."""
     for name, shape in shapes.items():
         if len(shape) < 2 or shape[0] != 1:
-            raise ValueError(
-                f"layer {name!r} has shape {shape} for one image; a network must return arrays "
-                "(n, units) or (n, *spatial, units) for n images"
+            raise ArgumentValueError(
+                "net",
+                f"gives layer {name!r} the shape {shape} for one image",
+                "return arrays (n, units) or (n, *spatial, units) for n images",
             )
 
 
@@ -243,13 +258,28 @@ def activation_shapes(
     return {name: shapes[name] for name in order}
 
 
-def _check_count(num_training_images: object) -> None:
-    count = num_training_images
-    if count is None or (isinstance(count, int) and not isinstance(count, bool) and count >= 0):
-        return
-    raise ValueError(
-        f"num_training_images={count!r} must be an int of at least 0, or None to leave Laplace's "
-        "correction out"
+def wrap_callable(
+    f: Callable[[np.ndarray], Any], image: Float[np.ndarray, "*spatial c"]
+) -> Classifier:
+    """Make a classifier of a plain Python callable, by asking it once what it returns.
+
+    It takes images ``(n, *spatial, c)`` as a NumPy array and returns class probabilities, or a dict
+    of arrays by layer name. Only the callable engine can run it.
+    """
+    predict = NamedOutputs.of(lambda params, images: f(images), ("prob",))
+    outputs = predict(None, image[None])
+    layers = tuple(outputs)
+    check_units({layer: np.shape(values) for layer, values in outputs.items()})
+    last = np.shape(outputs[layers[-1]])[-1]
+    return Classifier(
+        name=getattr(f, "__name__", type(f).__name__),
+        predict=predict,
+        params=None,
+        image_size=image.shape[:-1],
+        layers=layers,
+        labels=tuple(str(index) for index in range(last)),
+        probabilities=tuple(layer for layer in layers if layer == "prob"),
+        channels=image.shape[-1],
     )
 
 
@@ -257,8 +287,13 @@ def _spatial(image_size: int | tuple[int, ...]) -> tuple[int, ...]:
     return (image_size, image_size) if isinstance(image_size, int) else tuple(image_size)
 
 
-@functools.partial(jax.jit, static_argnums=(0, 3))
+@functools.partial(jax.jit, static_argnums=(0, 3, 4))
 def _apply(
-    predict: Predict, params: Params, images: jax.Array, capture: tuple[str, ...]
+    predict: Predict,
+    params: Params,
+    images: jax.Array,
+    capture: tuple[str, ...],
+    lowerings: bool,
 ) -> dict[str, jax.Array]:
-    return tuned(functools.partial(predict, capture=capture))(params, images)
+    f = functools.partial(predict, capture=capture)
+    return (tuned(f) if lowerings else f)(params, images)

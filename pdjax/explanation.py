@@ -3,27 +3,36 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import os
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from pdjax._checks import ArgumentValueError
 from pdjax._files import atomic_path, read_npz, write_npz
-from pdjax.explanation_file import pack, unpack
-from pdjax.picture import (
-    comparison_figure,
-    feature_map_grid,
-    relevance_figure,
-    relevance_html,
-    strongest,
-)
-from pdjax.settings import in_words
+from pdjax.method.measures import ACTIVATION_DIFFERENCE, MEASURES
+from pdjax.method.schemes import SCHEMES
 
-__all__ = ["Explanation"]
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+__all__ = ["Explanation", "stride_in_words"]
 
 MAX_ROWS = 10
 MAX_MAPS = 16
+
+# How the fields are laid out in a file: arrays as "kind:layer", and words together as JSON.
+MAPS = (
+    "relevance",
+    "standard_error",
+    "window_relevance",
+    "window_standard_error",
+    "prediction",
+)
+LAYER_MAPS = ("layer_relevance", "layer_standard_error")
+WORDS = ("names", "measures", "symbols", "settings")
 
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
@@ -50,6 +59,8 @@ class Explanation:
         Names of the units.
     measures : dict of str
         What relevance is, with its unit, e.g. ``"weight of evidence (bits)"``.
+    symbols : dict of str
+        What follows a number of relevance: ``"bits"``, or nothing.
     settings : dict
         How it was computed: numbers and strings.
     """
@@ -64,6 +75,7 @@ class Explanation:
     prediction: dict[str, np.ndarray]
     names: dict[str, tuple[str, ...]]
     measures: dict[str, str]
+    symbols: dict[str, str]
     settings: dict[str, Any]
 
     def __repr__(self) -> str:
@@ -76,8 +88,24 @@ class Explanation:
 
     @property
     def caption(self) -> str:
-        """The settings in words."""
-        return in_words(self.settings)
+        """The settings in words, as a line for below pictures."""
+        settings = self.settings
+        window = " by ".join(map(str, settings["window"]))
+        where = f" of {settings['start']}" if settings.get("start") else ""
+        least = settings["num_samples"]
+        most = settings.get("most_samples", least)
+        samples = str(least) if least == most else f"{least} to {most}"
+        samples += f" sample{'s' if most > 1 else ''} a window"
+        # Files that were written before there was a choice have independent samples.
+        scheme = settings.get("sampling", SCHEMES[0])
+        samples += "" if scheme == SCHEMES[0] else f" ({scheme})"
+        correction = settings["num_training_images"]
+        return (
+            f"{settings['model']}; {settings['sampler']}; "
+            f"windows of {window} pixels{where} at stride {stride_in_words(settings)}, "
+            f"{samples}, {settings['passes']:,} forward passes"
+            + ("" if correction is None else f"; Laplace's correction with N = {correction:,}")
+        )
 
     def titles(self, layer: str) -> list[str]:
         """One line per unit of a layer: its name, and what the network gives for it."""
@@ -95,7 +123,7 @@ class Explanation:
         *,
         show_error: bool = False,
         mute_uncertain: bool = False,
-    ) -> Any:
+    ) -> Figure:
         """Draw relevance over the photo.
 
         A layer with one number per class gives a row per class: photo, relevance and overlay. A
@@ -118,6 +146,8 @@ class Explanation:
         -------
         matplotlib.figure.Figure
         """
+        from pdjax.picture import feature_map_grid, relevance_figure
+
         layer = self._layer(layer)
         if layer in self.layer_relevance:
             rows = self._strongest(layer, units)
@@ -150,7 +180,7 @@ class Explanation:
         units: Sequence[int] | None = None,
         *,
         mute_uncertain: bool = False,
-    ) -> Any:
+    ) -> Figure:
         """Draw the relevance of the same classes in several layers side by side.
 
         With the layer before the softmax and the probabilities, this shows what speaks for a class
@@ -174,15 +204,22 @@ class Explanation:
         ValueError
             If there are fewer than two layers, or their rows are not the same classes.
         """
+        from pdjax.picture import comparison_figure
+
         of_classes = tuple(layer for layer in self.layers if layer not in self.layer_relevance)
         chosen = of_classes if layers is None else tuple(layers)
         if len(chosen) < 2 or not set(chosen) <= set(of_classes):
-            raise ValueError(
-                f"layers={layers!r}: give at least two layers with one row per class, of those "
-                f"explained {of_classes}, or explain more of them with pdjax.explain(layers=...)"
+            raise ArgumentValueError(
+                "layers",
+                "must be at least two layers with one row per class, of those explained "
+                f"{of_classes}",
+                "explain more of them with pdjax.explain(layers=...)",
+                value=layers,
             )
         if len({self.names[layer] for layer in chosen}) > 1:
-            raise ValueError(f"layers={chosen} have rows of different classes; give others")
+            raise ArgumentValueError(
+                "layers", "have rows of different classes", "give others", value=chosen
+            )
         rows = self._rows(chosen[-1], units, MAX_ROWS)
         probabilities = self.settings["probabilities"]
         titles = self.titles(([each for each in chosen if each in probabilities] or chosen)[-1])
@@ -216,6 +253,8 @@ class Explanation:
         mute_uncertain : bool
             As in `plot`, when the page is opened; a box in the page switches it.
         """
+        from pdjax.picture import relevance_html
+
         layer = self._layer(layer)
         hidden = layer in self.layer_relevance
         rows = self._strongest(layer, units) if hidden else self._rows(layer, units, MAX_ROWS)
@@ -225,6 +264,7 @@ class Explanation:
             self._on_image(self.standard_error[layer][rows]),
             titles=[self.titles(layer)[row] for row in rows],
             unit=self.measures[layer],
+            symbol=self.symbols[layer],
             caption=self.caption,
             rows="units" if hidden else "classes",
             mute_uncertain=mute_uncertain,
@@ -234,7 +274,7 @@ class Explanation:
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write everything as a compressed ``.npz`` file of plain arrays."""
-        write_npz(path, pack(vars(self)))
+        write_npz(path, _packed(self))
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Explanation:
@@ -247,46 +287,125 @@ class Explanation:
         """
         arrays = read_npz(path, "explanation")
         try:
-            result = cls(**unpack(arrays))
+            result = cls(**_unpacked(arrays))
             # Words are made of the settings, so this shows whether those are complete.
             _ = result.caption, [result.titles(layer) for layer in result.layers]
         except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
-            raise ValueError(
-                f"explanation: {os.fspath(path)!r} is not a saved explanation ({error}); "
-                "make one with `pdjax explain` or Explanation.save"
+            raise ArgumentValueError(
+                "explanation",
+                f"is not a saved explanation ({error})",
+                "make one with `pdjax explain` or Explanation.save",
+                value=os.fspath(path),
             ) from None
         return result
 
     def _layer(self, layer: str | None) -> str:
         layer = self.layers[-1] if layer is None else layer
         if layer not in self.layers:
-            raise ValueError(f"layer={layer!r} was not explained; choose from {self.layers}")
+            raise ArgumentValueError(
+                "layer", "was not explained", f"choose from {', '.join(self.layers)}", value=layer
+            )
         return layer
 
     def _rows(self, layer: str, units: Sequence[int] | None, most: int) -> list[int]:
         count = len(self.names[layer])
         rows = list(range(min(count, most))) if units is None else list(units)
         if not rows or any(not 0 <= row < count for row in rows):
-            raise ValueError(f"units={units!r} must be rows of the {count} units of {layer!r}")
+            raise ArgumentValueError(
+                "units", f"must be rows of the {count} units of {layer!r}", value=units
+            )
         return rows
 
     def _strongest(self, layer: str, units: Sequence[int] | None) -> list[int]:
         """Rows of a hidden layer, strongest first: those in ``units``, or so many as fit a page."""
+        from pdjax.picture import strongest
+
         rows = self._rows(layer, units, len(self.names[layer]))
         maps = self._on_image(self.relevance[layer][rows])
         return [rows[index] for index in strongest(maps, MAX_MAPS if units is None else None)]
 
     def _full_names(self, layer: str) -> list[str]:
         """Names of the units, with what they are: single units are named by their position."""
+        names = self.names[layer]
         if layer not in self.layer_relevance:
-            return list(self.names[layer])
-        return [
-            f"unit {name}" if name.startswith("(") else f"feature map {name}"
-            for name in self.names[layer]
-        ]
+            return list(names)
+        units = self.settings["units"].get(layer, [0] * len(names))
+        kinds = ["feature map" if isinstance(unit, int) else "unit" for unit in units]
+        return [f"{kind} {name}" for kind, name in zip(kinds, names, strict=True)]
 
     def _on_image(self, maps: np.ndarray) -> np.ndarray:
         """Enlarge maps (units, *spatial) of a hidden layer's windows to the pixels of the image."""
         for axis, size in enumerate(self.image.shape[:-1], start=1):
             maps = np.take(maps, np.arange(size) * maps.shape[axis] // size, axis)
         return maps
+
+
+def stride_in_words(settings: Mapping[str, Any]) -> str:
+    """Return the stride of an explanation: one number where it is the same on all axes."""
+    return " by ".join(map(str, dict.fromkeys(settings["stride"])))
+
+
+def _packed(explanation: Explanation) -> dict[str, np.ndarray]:
+    """Lay the fields of an explanation out as named arrays."""
+    fields = vars(explanation)
+    arrays: dict[str, np.ndarray] = {"image": explanation.image}
+    for kind in (*MAPS, *LAYER_MAPS):
+        arrays |= {f"{kind}:{layer}": values for layer, values in fields[kind].items()}
+    return arrays | {"words": np.array(json.dumps({key: fields[key] for key in WORDS}))}
+
+
+def _unpacked(arrays: Mapping[str, np.ndarray]) -> dict[str, Any]:
+    """Return the fields that `_packed` laid out, or raise where they do not fit each other."""
+    words = json.loads(str(arrays["words"]))
+    names = {layer: tuple(map(str, units)) for layer, units in words["names"].items()}
+    fields: dict[str, Any] = {
+        kind: {layer: arrays[f"{kind}:{layer}"] for layer in names} for kind in MAPS
+    }
+    for kind in LAYER_MAPS:
+        present = [layer for layer in names if f"{kind}:{layer}" in arrays]
+        fields[kind] = {layer: arrays[f"{kind}:{layer}"] for layer in present}
+    measures = {layer: str(words["measures"][layer]) for layer in names}
+    settings = dict(words["settings"])
+    # Files of version 0.1 leave out what can be told from their names and measures.
+    symbols = words.get("symbols") or {layer: _SYMBOLS[label] for layer, label in measures.items()}
+    settings.setdefault("units", _units_in_names(names, fields["layer_relevance"]))
+    fields |= {"image": arrays["image"], "names": names, "measures": measures}
+    fields |= {"symbols": {layer: str(symbols[layer]) for layer in names}, "settings": settings}
+    _check(fields)
+    return fields
+
+
+_SYMBOLS = {
+    measure.label: measure.unit
+    for measure in (ACTIVATION_DIFFERENCE, *(kind() for kind in MEASURES.values()))
+}
+
+
+def _units_in_names(
+    names: Mapping[str, tuple[str, ...]], hidden: Mapping[str, Any]
+) -> dict[str, list[int | list[int]]]:
+    """Return the units of hidden layers that version 0.1 wrote as ``"17"`` and ``"(17, 5, 6)"``."""
+    units: dict[str, list[int | list[int]]] = {}
+    for layer in hidden:
+        found = [[int(part) for part in name.strip("()").split(",")] for name in names[layer]]
+        units[layer] = [unit[0] if len(unit) == 1 else unit for unit in found]
+    return units
+
+
+def _check(fields: Mapping[str, Any]) -> None:
+    image, names = fields["image"], fields["names"]
+    if not names or image.dtype.kind != "f":
+        raise ValueError("it has no layers, or its image is not of floats")
+    for layer, units in names.items():
+        for kind in MAPS:
+            array = fields[kind][layer]
+            if array.dtype.kind != "f" or len(array) != len(units):
+                raise ValueError(f"{kind} of {layer!r} does not fit its {len(units)} units")
+        shape = fields["relevance"][layer].shape
+        if shape != fields["standard_error"][layer].shape or len(shape) != image.ndim:
+            raise ValueError(f"relevance and standard_error of {layer!r} do not fit")
+        for kind in LAYER_MAPS:
+            if fields[kind].get(layer, np.empty(shape[1:])).shape != shape[1:]:
+                raise ValueError(f"{kind} of {layer!r} does not fit its relevance")
+        if not fields["settings"].get("start") and shape[1:] != image.shape[:-1]:
+            raise ValueError(f"relevance of {layer!r} does not fit the image")

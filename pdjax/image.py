@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps
 
-from pdjax._checks import per_axis
+from pdjax._checks import ArgumentValueError, MissingFileError, per_axis
 from pdjax._files import existing_file
 
 __all__ = ["ImageFolder", "load_image"]
@@ -57,22 +57,22 @@ def load_image(path: str | os.PathLike[str], size: int | Sequence[int] | None = 
             with Image.open(path) as file:
                 _check_pixels(path, file)
                 image = _to_rgb(ImageOps.exif_transpose(file))
-    except _TooLarge as error:
-        raise ValueError(str(error)) from None
+    except ArgumentValueError:
+        raise
     except Image.DecompressionBombError as error:
-        raise ValueError(
-            f"image: {str(path)!r} is too large to read safely ({error}); scale it down first"
-        ) from None
+        problem = f"is too large to read safely ({error})"
+        raise ArgumentValueError("image", problem, "scale it down first", value=path) from None
     except MemoryError:
-        raise ValueError(f"image: {str(path)!r} does not fit into memory; scale it down") from None
+        problem = "does not fit into memory"
+        raise ArgumentValueError("image", problem, "scale it down first", value=path) from None
     except Exception as error:
         # Decoders fail on damaged files with many kinds of exceptions.
-        reason = (
-            "its format is unknown" if isinstance(error, Image.UnidentifiedImageError) else error
-        )
-        raise ValueError(
-            f"image: {str(path)!r} is not a readable image ({reason}); "
-            "give a whole JPEG, PNG or other photograph"
+        unknown = isinstance(error, Image.UnidentifiedImageError)
+        raise ArgumentValueError(
+            "image",
+            f"is not a readable image ({'its format is unknown' if unknown else error})",
+            "give a whole JPEG, PNG or other photograph",
+            value=path,
         ) from None
     if target is not None:
         image = _cover(path, image, target)
@@ -100,14 +100,18 @@ class ImageFolder:
     ) -> None:
         folder = Path(folder)
         if folder.is_file():
-            raise ValueError(f"images: {str(folder)!r} is a file; give the folder it is in")
+            raise ArgumentValueError(
+                "images", "is a file", "give the folder that it is in", value=folder
+            )
         if not folder.is_dir():
-            raise FileNotFoundError(f"images: there is no folder {str(folder)!r}; check the path")
+            raise MissingFileError("images", "does not exist", "check the path", value=folder)
         paths = sorted(p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES)
         if not paths:
-            raise ValueError(
-                f"images: the folder {str(folder)!r} has no image files "
-                f"({', '.join(SUFFIXES)}); give one that has"
+            raise ArgumentValueError(
+                "images",
+                f"is a folder without image files ({', '.join(SUFFIXES)})",
+                "give one that has some",
+                value=folder,
             )
         self.paths, self.size = paths[:limit], size
 
@@ -118,16 +122,14 @@ class ImageFolder:
         return load_image(self.paths[index], self.size)
 
 
-class _TooLarge(Exception):
-    pass
-
-
 def _check_pixels(path: Path, image: Image.Image) -> None:
     width, height = image.size
     if width * height > MAX_PIXELS:
-        raise _TooLarge(
-            f"image: {str(path)!r} has {width} by {height} pixels, more than {MAX_PIXELS:,}; "
-            "scale it down first"
+        raise ArgumentValueError(
+            "image",
+            f"has {width} by {height} pixels, more than {MAX_PIXELS:,}",
+            "scale it down first",
+            value=path,
         )
 
 
@@ -155,9 +157,11 @@ def _cover(path: Path, image: Image.Image, target: tuple[int, ...]) -> Image.Ima
     scale = max(width / image.width, height / image.height)
     resized = (max(width, round(image.width * scale)), max(height, round(image.height * scale)))
     if resized[0] * resized[1] > MAX_PIXELS:
-        raise ValueError(
-            f"image: {str(path)!r} of {image.width} by {image.height} pixels is too narrow to "
-            f"cover {width} by {height}; crop it first"
+        raise ArgumentValueError(
+            "image",
+            f"of {image.width} by {image.height} pixels is too narrow to cover {width} by {height}",
+            "crop it first",
+            value=path,
         )
     image = image.resize(resized, Image.Resampling.BICUBIC)
     left, top = (resized[0] - width) // 2, (resized[1] - height) // 2

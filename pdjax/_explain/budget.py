@@ -19,8 +19,9 @@ from collections.abc import Callable
 
 import jax.numpy as jnp
 import numpy as np
-import scipy.ndimage
 
+from pdjax._checks import ArgumentValueError, check_count
+from pdjax._types import Sampler, is_random
 from pdjax.method.maps import Maps
 from pdjax.method.schemes import Scheme
 from pdjax.method.windows import WindowGrid, pixel_shares, root_bias
@@ -52,36 +53,39 @@ class Budget:
     max_passes: int | None = None
 
     def __post_init__(self) -> None:
-        if self.target_error is not None and not 0 < self.target_error < 1:
-            raise ValueError(
-                f"target_error={self.target_error!r} must be above 0 and below 1, a share of the "
-                "largest relevance; 2 percent, 0.02, is a good choice"
+        target = self.target_error
+        if target is not None and not (isinstance(target, int | float) and 0 < target < 1):
+            raise ArgumentValueError(
+                "target_error",
+                "must be above 0 and below 1, a share of the largest relevance",
+                "2 percent, 0.02, is a good choice",
+                value=self.target_error,
             )
-        if self.max_passes is not None and not isinstance(self.max_passes, int | np.integer):
-            raise ValueError(f"max_passes={self.max_passes!r} must be an int")
+        if self.max_passes is not None:
+            check_count("max_passes", self.max_passes)
 
     @property
     def given(self) -> bool:
         """Whether there is a budget at all; otherwise every window is drawn once."""
         return self.target_error is not None or self.max_passes is not None
 
-    def check_passes(self, grid: WindowGrid, scheme: Scheme) -> None:
-        """Raise ValueError where the first round is too much."""
+    def check(self, grid: WindowGrid, scheme: Scheme, sampler: Sampler) -> None:
+        """Raise ValueError where the first round is too much, or another one would say nothing."""
+        # Where all samples are the same, the first round leaves no error to be met.
+        if self.given and not (sampler.constant or is_random(sampler)):
+            raise ArgumentValueError(
+                "max_passes" if self.target_error is None else "target_error",
+                "needs a sampler that gives other samples when it is drawn from again",
+                "set the number of samples instead",
+            )
         least = 1 + grid.size * scheme.num_samples
         if self.max_passes is not None and self.max_passes < least:
-            raise ValueError(
-                f"max_passes={self.max_passes} does not suffice for {scheme.num_samples} samples "
-                f"of each of the {grid.size:,} windows, {least:,} forward passes; use a larger "
-                "stride, fewer samples or more passes"
-            )
-
-    def check(self, grid: WindowGrid, scheme: Scheme, sampler: object) -> None:
-        """Raise ValueError where the first round is too much, or another one would say nothing."""
-        self.check_passes(grid, scheme)
-        if self.given and not getattr(sampler, "random", True):
-            raise ValueError(
-                f"target_error and max_passes need a sampler that can be drawn from again, which "
-                f"{type(sampler).__name__} cannot; set num_samples instead"
+            raise ArgumentValueError(
+                "max_passes",
+                f"does not suffice for {scheme.num_samples} samples of each of the {grid.size:,} "
+                f"windows, {least:,} forward passes",
+                "use a larger stride, fewer samples or more passes",
+                value=self.max_passes,
             )
 
 
@@ -123,10 +127,8 @@ def further_draws(
         return np.zeros_like(times)
     # Squared errors as shares of what is allowed, for one draw of each window.
     allowed = target or 1.0
-    needs = np.stack([
-        _squares(np.asarray(maps.window_standard_error[layer]), times, grid, scheme)
-        for layer in unmet
-    ])  # fmt: skip
+    errors = [np.asarray(maps.window_standard_error[layer]) for layer in unmet]
+    needs = np.stack([_squares(each, times, grid, scheme) for each in errors])
     now = np.array([[(reached[layer] / allowed) ** 2] for layer in unmet])
     needs *= now / (needs / times).sum(1, keepdims=True)
     every = needs.sum(0)
@@ -153,6 +155,8 @@ def _squares(
     window_errors: np.ndarray, times: np.ndarray, grid: WindowGrid, scheme: Scheme
 ) -> np.ndarray:
     """By window, what one draw of it would add to the summed squared errors of pixels."""
+    import scipy.ndimage
+
     freedom = (times * scheme.replicates - 1).reshape(grid.shape)
     errors = window_errors.astype(np.float64) * np.asarray(root_bias(jnp.asarray(freedom, float)))
     variances = np.square(errors).mean(0) * times.reshape(grid.shape)

@@ -4,18 +4,29 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
 
+from pdjax._checks import ArgumentValueError
+from pdjax._explain.request import Request
+from pdjax._explain.target import Target
 from pdjax._files import read_npz, write_npz
+from pdjax.method.measures import find_measure
+from pdjax.samplers import (
+    Blur,
+    ConditionalGaussian,
+    ConditionalMixture,
+    Constant,
+    ImageMean,
+    Marginal,
+)
 
-__all__ = ["Checkpoint", "count_draws", "digest"]
+__all__ = ["Checkpoint", "digest"]
 
 SECONDS_BETWEEN_SAVES = 30.0
 
@@ -29,10 +40,10 @@ Products in TF32 or bfloat16, which some devices make by default, tend to be off
 """
 
 
-def digest(tree: Any) -> str:
-    """Hash of the structure and all arrays of a PyTree."""
-    leaves, structure = jax.tree.flatten(tree)
-    state = hashlib.sha256(str(structure).encode())
+def digest(tree: Any, structure: str | None = None) -> str:
+    """Hash of the structure and all arrays of a PyTree; its structure may go by another name."""
+    leaves, own = jax.tree.flatten(tree)
+    state = hashlib.sha256((structure or str(own)).encode())
     for leaf in leaves:
         array = np.asarray(leaf)
         state.update(f"{array.shape}{array.dtype}".encode())
@@ -40,37 +51,26 @@ def digest(tree: Any) -> str:
     return state.hexdigest()
 
 
-def count_draws(path: str | os.PathLike[str] | None) -> int:
-    """Count the draws of windows whose results are in a file, 0 where there is no file."""
-    if path is None or not Path(path).exists():
-        return 0
-    return len(np.atleast_1d(read_npz(path, "checkpoint").get("moments_0", ())))
-
-
 class Checkpoint:
     """Results of the first draws of windows, kept in a file with the list of all draws.
 
+    A file that belongs to another run is refused and left as it is. What a run is told by: what its
+    results depend on, as strings by the name of the argument, and what the network gives for the
+    image as it is, since two functions may have the same name and parameters.
+
     Parameters
     ----------
-    path : path or None
-        The file; None keeps nothing.
-    describe : callable
-        Gives what the results depend on, as strings by the name of the argument. A file that
-        belongs to another run is refused and left as it is.
-    reference : dict
-        What the network gives for the image as it is, by layer, arrays ``(1, units)``. Two
-        functions may have the same name and parameters; by this they are told apart.
+    request : Request
+        The run; with its file, or None to keep nothing.
+    target : Target
+        What is explained.
     """
 
-    def __init__(
-        self,
-        path: str | os.PathLike[str] | None,
-        describe: Callable[[], dict[str, str]],
-        reference: Mapping[str, Any],
-    ) -> None:
-        self._path = None if path is None else Path(path)
-        self._run = {} if path is None else describe()
-        self._reference = dict(reference)
+    def __init__(self, request: Request, target: Target) -> None:
+        self._path = None if request.checkpoint is None else Path(request.checkpoint)
+        self._run = {} if self._path is None else _describe(request, target)
+        self._formerly = {} if self._path is None else _describe_formerly(request)
+        self._reference = dict(target.reference)
         self._saved = time.monotonic()
         self._saved_count = 0
 
@@ -107,10 +107,9 @@ class Checkpoint:
         outputs = _fitting(stored, "reference", jax.tree.leaves(self._reference))
         if different := self._differences(str(stored.get("run"))):
             raise self._refusal(f"another run, differing in {', '.join(different)}")
-        if not (
-            moments and outputs and draws is not None and len(outputs[0]) == 1
-            and _possible(draws, len(moments[0]), order)
-        ):  # fmt: skip
+        if not moments or not outputs or draws is None or len(outputs[0]) != 1:
+            raise self._refusal("no run")
+        if not _possible(draws, len(moments[0]), order):
             raise self._refusal("no run")
         if layers := self._layers_unlike(outputs):
             what = f"what the network gives for the image in {', '.join(map(repr, layers))}"
@@ -136,18 +135,69 @@ class Checkpoint:
             run = None
         if not isinstance(run, dict):
             return ["everything"]
-        return [name for name in self._run if run.get(name) != self._run[name]]
+        return [
+            name
+            for name in self._run
+            if run.get(name) != self._run[name] and run.get(name) != self._formerly.get(name)
+        ]
 
     def _layers_unlike(self, outputs: Sequence[np.ndarray]) -> list[str]:
         kept = jax.tree.unflatten(jax.tree.structure(self._reference), outputs)
         alike = jax.tree.map(_alike, self._reference, kept)
         return [layer for layer in self._reference if not all(jax.tree.leaves(alike[layer]))]
 
-    def _refusal(self, whose: str) -> ValueError:
-        return ValueError(
-            f"checkpoint: {str(self._path)!r} belongs to {whose}; "
-            "give another file name, or delete it to start anew"
+    def _refusal(self, whose: str) -> ArgumentValueError:
+        return ArgumentValueError(
+            "checkpoint",
+            f"belongs to {whose}",
+            "give another file name, or delete it to start anew",
+            value=self._path,
         )
+
+
+def _describe(request: Request, target: Target) -> dict[str, str]:
+    """Say what the results of a run depend on, by the name of the argument."""
+    net, rng_key = request.classifier, request.rng_key
+    units = {read.layer: read.units for read in target.readings.readouts}
+    described = {
+        "image": digest(request.pixels),
+        "model": f"{net.name} {digest(net.params)}",
+        "sampler": digest(request.sampler),
+        "rng_key": digest(jax.random.key_data(rng_key)),
+        "window": str(request.grid.window),
+        "num_samples": str(request.scheme.num_samples),
+        "stride": str((*request.stages[:-1], request.grid.stride)),
+        "target_error": str(request.target_error),
+        "max_passes": str(request.max_passes),
+        "sampling": request.sampling,
+        "bias_correction": str(request.bias_correction),
+        "classes": str(target.classes),
+        "layers": str(target.readings.layers),
+        "units": str(tuple((layer, units[layer]) for layer in request.units or ())),
+        "start": str(request.start),
+    }
+    if request.bias_correction:
+        described["measure"] = find_measure(request.measure).name
+        described["num_training_images"] = str(net.num_training_images)
+    return described
+
+
+def _describe_formerly(request: Request) -> dict[str, str]:
+    """Say what version 0.1 wrote otherwise: samplers were PyTrees of another structure then."""
+    match sampler := request.sampler:
+        case ConditionalGaussian(window=window, padding=padding, color=color, clip=clip):
+            settings: object = (window, padding, color, clip)
+        case ConditionalMixture(window=window, padding=padding, clip=clip):
+            settings = (window, padding, sampler.mixture.channels, clip)
+        case Marginal(window=settings) | Constant(window=settings):
+            pass
+        case ImageMean() | Blur():
+            settings = sampler
+        case _:
+            return {}
+    leaves = ", ".join("*" * len(jax.tree.leaves(sampler)))
+    node = f"PyTreeDef(CustomNode({type(sampler).__name__}[{settings}], [{leaves}]))"
+    return {"sampler": digest(sampler, node)}
 
 
 def _named(name: str, tree: Any) -> dict[str, np.ndarray]:

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from pdjax._checks import ArgumentTypeError, ArgumentValueError, is_integer
+
 __all__ = ["select_classes"]
 
 
@@ -37,30 +39,35 @@ def select_classes(
     >>> select_classes(["Tabby", 2], ["cat, tabby", "dog", "fox"], np.zeros(3))
     (0, 2)
     """
-    if isinstance(classes, int | np.integer):
+    if is_integer(classes):
         if not 1 <= classes <= len(labels):
-            raise ValueError(
-                f"classes={classes} must be between 1 and {len(labels)}, the number of classes; "
-                "put an index into a list to explain that one class"
+            raise ArgumentValueError(
+                "classes",
+                f"must be between 1 and {len(labels)}, the number of classes",
+                "put an index into a list to explain that one class",
+                value=int(classes),
             )
         return tuple(int(index) for index in np.argsort(-scores, kind="stable")[:classes])
-    if isinstance(classes, str):
-        classes = (classes,)
-    if len(classes) == 0:
-        raise ValueError("classes is empty; name at least one class")
+    wanted = (classes,) if isinstance(classes, str) else tuple(classes)  # type: ignore[arg-type]
+    if not wanted:
+        raise ArgumentValueError("classes", "are none", "name at least one class")
     chosen = [
         _by_name(entry, labels) if isinstance(entry, str) else _by_index(entry, labels)
-        for entry in classes
+        for entry in wanted
     ]
     return tuple(dict.fromkeys(chosen))
 
 
-def _by_index(index: int, labels: Sequence[str]) -> int:
-    if not isinstance(index, int | np.integer) or isinstance(index, bool):
-        raise TypeError(f"classes: {index!r} is neither an index nor a name; give an int or a str")
+def _by_index(index: object, labels: Sequence[str]) -> int:
+    if not is_integer(index):
+        raise ArgumentTypeError(
+            "classes", f"hold {index!r}, neither an index nor a name", "give an int or a str"
+        )
     if not 0 <= index < len(labels):
-        raise ValueError(
-            f"classes: there is no class {index}; choose indices from 0 to {len(labels) - 1}"
+        raise ArgumentValueError(
+            "classes",
+            f"hold {index}, which there is not",
+            f"choose indices from 0 to {len(labels) - 1}",
         )
     return int(index)
 
@@ -74,17 +81,22 @@ def _by_name(name: str, labels: Sequence[str]) -> int:
         return found[0]
     if found:
         several = "; ".join(f"{index} ({labels[index]})" for index in found)
-        raise ValueError(
-            f"classes: {name!r} stands for several classes; choose by index: {several}"
+        raise ArgumentValueError(
+            "classes",
+            f"hold {name!r}, which stands for several classes",
+            f"choose by index: {several}",
         )
+    missing = f"hold {name!r}, which is no class"
     if tuple(labels) == tuple(map(str, range(len(labels)))):
-        raise ValueError(
-            f"classes: there is no class named {name!r}; the classes of this network have no names "
-            f"but their indices, from 0 to {len(labels) - 1}"
+        raise ArgumentValueError(
+            "classes",
+            missing,
+            "the classes of this network have no names but their indices, from 0 to "
+            f"{len(labels) - 1}",
         )
     known = {part: None for parts in synonyms for part in parts}
     near = difflib.get_close_matches(wanted, known, n=3, cutoff=0.5)
     inside = [part for part in known if wanted and wanted in part][:3]
     hints = list(dict.fromkeys(inside + near))[:4]
     advice = f"did you mean {' or '.join(map(repr, hints))}?" if hints else "see the model's labels"
-    raise ValueError(f"classes: there is no class named {name!r}; {advice}")
+    raise ArgumentValueError("classes", missing, advice)

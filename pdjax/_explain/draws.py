@@ -3,23 +3,36 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from pdjax._devices import device_count
 from pdjax._explain.checkpoint import Checkpoint
-from pdjax._explain.engines import Engine
+from pdjax._explain.request import Request
+from pdjax._explain.target import Target, check_finite
 from pdjax._progress import progress_bar
-from pdjax.method.marginalize import Bias, Moments, summarise
-from pdjax.method.schemes import Scheme
+from pdjax._types import Sampler
+from pdjax.method.evaluation import Evaluation
+from pdjax.method.marginalize import (
+    Design,
+    Moments,
+    draw,
+    moments,
+    shard_over_devices,
+    summarise,
+)
+from pdjax.method.windows import paste
 
-__all__ = ["Run", "check_finite", "pool"]
+__all__ = ["Draws", "Worker", "design_of", "make_worker", "pool"]
+
+CALLABLE_BATCH_SIZE = 32
 
 
-class Run:
+class Draws:
     """Moments of draws of windows, in the order in which they were asked for.
 
     What had been asked for before an interruption is asked for still: which draws they are is
@@ -30,46 +43,38 @@ class Run:
 
     Parameters
     ----------
-    engine : Engine
-        What evaluates draws.
-    reference : dict
-        What the engine's function gives for the image as it is; it tells the structure of results.
-    order : int array, shape (windows,)
-        The windows of the grid, as they will be drawn for the first time.
-    scheme : Scheme
-        The samples of a draw.
-    bias : Bias or None
-        What the moments hold beside mean and variance.
+    request : Request
+        What was asked for.
+    target : Target
+        What is explained.
     checkpoint : Checkpoint
         Where what is done is kept, and was kept before.
-    progress : bool
-        Whether to show a bar that counts images.
+
+    Attributes
+    ----------
+    times : int array, shape (windows,)
+        How often each window has been asked for.
+    kept : int
+        Draws whose results the checkpoint had.
     """
 
-    def __init__(
-        self,
-        engine: Engine,
-        reference: Mapping[str, Any],
-        order: np.ndarray,
-        scheme: Scheme,
-        bias: Bias | None,
-        checkpoint: Checkpoint,
-        progress: bool,
-    ) -> None:
-        self._engine, self._layers, self._checkpoint = engine, tuple(reference), checkpoint
-        self._size, self._scheme = len(order), scheme
+    def __init__(self, request: Request, target: Target, checkpoint: Checkpoint) -> None:
+        self._grid, self._scheme, self._checkpoint = request.grid, request.scheme, checkpoint
+        self._layers = target.readings.layers
+        design = design_of(request, target)
+        self._worker = make_worker(request, target, design)
         one_window = jax.tree.map(
-            lambda a: jax.ShapeDtypeStruct((scheme.num_samples, *a.shape[1:]), a.dtype),
-            dict(reference),
+            lambda a: jax.ShapeDtypeStruct((self._scheme.num_samples, *a.shape[1:]), a.dtype),
+            target.reference,
         )
-        pattern = jax.eval_shape(functools.partial(summarise, scheme=scheme, bias=bias), one_window)
-        self._parts, self._done, self._draws = checkpoint.restore(pattern, order)
-        self.times = np.bincount(self._draws[:, 0], minlength=self._size)
-        self._bar = progress_bar(
-            0, "images", progress, "explaining", initial=self._done * scheme.num_samples
-        )
+        pattern = jax.eval_shape(functools.partial(summarise, design=design), one_window)
+        self._parts, self.kept, self._draws = checkpoint.restore(pattern, _order(request))
+        self._done = self.kept
+        self.times = np.bincount(self._draws[:, 0], minlength=self._grid.size)
+        initial = self._done * self._scheme.num_samples
+        self._bar = progress_bar(0, "images", request.progress, "explaining", initial=initial)
 
-    def __enter__(self) -> Run:
+    def __enter__(self) -> Draws:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -85,7 +90,7 @@ class Run:
             If the network returns NaN or infinities, with the layer that does.
         """
         more = np.maximum(times - self.times, 0)
-        windows = np.repeat(np.arange(self._size), more)
+        windows = np.repeat(np.arange(self._grid.size), more)
         before = np.arange(len(windows)) - np.repeat(np.cumsum(more) - more, more)
         new = np.stack([windows, self.times[windows] + before], axis=1)
         self._draws = np.concatenate([self._draws, new])
@@ -96,10 +101,10 @@ class Run:
         # Draws that are left of a later stage, from before an interruption, can wait.
         wanted = self._draws[:, 1] < times[self._draws[:, 0]]
         draws = self._draws[: np.max(np.flatnonzero(wanted), initial=-1) + 1]
-        for start, result in _one_ahead(self._engine, draws, self._done):
+        for start, result in _one_ahead(self._worker, draws, self._done):
             means = {layer: result.mean[layer] for layer in self._layers}
             check_finite(means, f"with a window hidden (draw {start} or one soon after)")
-            count = min(self._engine.draws, len(draws) - start)
+            count = min(self._worker.draws, len(draws) - start)
             self._parts.append(jax.tree.map(lambda a, n=count: np.asarray(a)[:n], result))
             self._done += count
             self._bar.update(count * samples)
@@ -109,7 +114,7 @@ class Run:
         """Moments of all windows that have been drawn, the others being 0, ``(windows, units)``."""
         joined = jax.tree.map(lambda *arrays: np.concatenate(arrays), *self._parts)
         windows = self._draws[: self._done, 0]
-        return pool(joined, windows, self._size, self._scheme.replicates)
+        return pool(joined, windows, self._grid.size, self._scheme.replicates)
 
     @property
     def replicates(self) -> np.ndarray:
@@ -154,24 +159,121 @@ def _placed(values: np.ndarray, windows: np.ndarray, size: int) -> jax.Array:
     return jnp.asarray(places)
 
 
-def check_finite(outputs: Mapping[str, Any], where: str) -> None:
-    """Raise ValueError that names the first layer with a NaN or an infinity."""
-    for layer, values in outputs.items():
-        if not all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(values)):
-            raise ValueError(
-                f"layer {layer!r} of the network returned NaN or infinite values {where}; "
-                "check its weights and the range of its input"
-            )
+def _order(request: Request) -> np.ndarray:
+    """The windows of the grid, as they are drawn for the first time: stage by stage."""
+    stages = np.concatenate([request.grid.indices_of(grid) for grid in request.grids])
+    _, first = np.unique(stages, return_index=True)
+    return stages[np.sort(first)]
 
 
-def _one_ahead(engine: Engine, draws: np.ndarray, done: int) -> Iterator[tuple[int, Moments]]:
+def _one_ahead(worker: Worker, draws: np.ndarray, done: int) -> Iterator[tuple[int, Moments]]:
     """Give the device the next chunk before the last one is read, so that it never idles."""
     waiting: tuple[int, Moments] | None = None
-    for start in range(done, len(draws), engine.draws):
-        rows = np.minimum(np.arange(start, start + engine.draws), len(draws) - 1)
-        ahead = (start, engine.run(draws[rows]))
+    for start in range(done, len(draws), worker.draws):
+        rows = np.minimum(np.arange(start, start + worker.draws), len(draws) - 1)
+        ahead = (start, worker(draws[rows]))
         if waiting is not None:
             yield waiting[0], jax.device_get(waiting[1])
         waiting = ahead
     if waiting is not None:
         yield waiting[0], jax.device_get(waiting[1])
+
+
+def design_of(request: Request, target: Target) -> Design:
+    """Return which windows are drawn, how, and what is made of them."""
+    bias = target.readings.jackknife if request.bias_correction else None
+    return Design(request.grid, request.scheme, bias)
+
+
+@runtime_checkable
+class Worker(Protocol):
+    """From draws of windows, ints ``(n, 2)`` as `moments` takes them, to `Moments`.
+
+    Attributes
+    ----------
+    draws : int
+        How many are best given to it in one call.
+    """
+
+    draws: int
+
+    def __call__(self, draws: np.ndarray) -> Moments: ...
+
+
+def make_worker(request: Request, target: Target, design: Design) -> Worker:
+    """Bind everything but the draws: what is made here compiles once."""
+    return (_CallableWorker if request.plain else _JaxWorker)(request, target, design)
+
+
+class _Scene(NamedTuple):
+    """What is the same in every call, and traced: the image, its sampler and the key."""
+
+    image: jax.Array
+    sampler: Sampler
+    rng_key: jax.Array
+
+
+class _JaxWorker:
+    """Evaluate a network written in JAX, on all devices."""
+
+    def __init__(self, request: Request, target: Target, design: Design) -> None:
+        self._scene = _Scene(target.field, request.sampler, request.rng_key)
+        self._design, self._inputs = design, target.inputs
+        self._devices = device_count()
+        images = design.grid.size * design.scheme.num_samples
+        self._evaluation = request.how.prepare(
+            target.readings, target.inputs, target.field, design.grid.window, images
+        )
+        self.draws = self._devices * design.windows_at_once(self._evaluation.batch_size)
+
+    def __call__(self, draws: np.ndarray) -> Moments:
+        rows = jnp.asarray(draws, jnp.int32)
+        return _moments(
+            self._design, self._devices, self._evaluation, self._inputs, self._scene, rows
+        )
+
+
+class _CallableWorker:
+    """Sample in JAX, and hand batches of perturbed images to a plain callable as NumPy arrays."""
+
+    def __init__(self, request: Request, target: Target, design: Design) -> None:
+        self._scene = _Scene(target.field, request.sampler, request.rng_key)
+        self._design, self._inputs, self._readings = design, target.inputs, target.readings
+        self._batch_size = request.batch_size or CALLABLE_BATCH_SIZE
+        self.draws = design.windows_at_once(self._batch_size)
+
+    def __call__(self, draws: np.ndarray) -> Moments:
+        images = _perturbed(self._design, self._scene, jnp.asarray(draws, jnp.int32))
+        size = self._batch_size
+        outputs = [self._read(images[i : i + size]) for i in range(0, len(images), size)]
+        joined = jax.tree.map(lambda *parts: jnp.concatenate(parts), *outputs)
+        return summarise(joined, self._design)
+
+    def _read(self, images: jax.Array) -> Any:
+        params, classes = self._inputs
+        images_there: Any = np.asarray(images)
+        outputs = self._readings.predict(params, images_there, self._readings.layers)
+        arrays = {layer: jnp.asarray(np.asarray(a), images.dtype) for layer, a in outputs.items()}
+        return self._readings.reduce(arrays, classes)
+
+
+@functools.partial(jax.jit, static_argnums=(0, 1))
+def _moments(
+    design: Design,
+    devices: int,
+    evaluation: Evaluation,
+    inputs: Any,
+    scene: _Scene,
+    draws: jax.Array,
+) -> Moments:
+    def step(evaluation: Evaluation, inputs: Any, scene: _Scene, draws: jax.Array) -> Moments:
+        return moments(evaluation, inputs, *scene, draws, design)
+
+    return shard_over_devices(step, devices)(evaluation, inputs, scene, draws)
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _perturbed(design: Design, scene: _Scene, draws: jax.Array) -> jax.Array:
+    origins, patches = draw(*scene, draws, design)
+    pasted = jax.vmap(jax.vmap(paste, (None, 0, None)), (None, 0, 0))(scene.image, patches, origins)
+    return pasted.reshape(-1, *scene.image.shape)

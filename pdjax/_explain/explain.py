@@ -2,46 +2,29 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+import json
+from collections.abc import Iterable, Iterator
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 
-from pdjax._explain.budget import Budget, further_draws
-from pdjax._explain.job import make_job
-from pdjax._types import Array, Float, Key, Sampler
-from pdjax.classifier import Classifier
+from pdjax._explain.budget import further_draws, reached_error
+from pdjax._explain.checkpoint import Checkpoint
+from pdjax._explain.draws import Draws
+from pdjax._explain.request import PreviewRequest, Request, called_with
+from pdjax._explain.target import Target
+from pdjax._types import Sampler
 from pdjax.explanation import Explanation
-from pdjax.method.evaluation import ENGINES
-from pdjax.method.schemes import SCHEMES
+from pdjax.method.maps import Maps, relevance_maps
+from pdjax.method.measures import find_measure
+from pdjax.method.windows import WindowGrid
 
-__all__ = ["explain"]
+__all__ = ["Run", "explain", "preview"]
 
 
-def explain(
-    net: Classifier | Callable[[np.ndarray], Any],
-    image: Float[Array, "*spatial c"] | np.ndarray,
-    sampler: Sampler,
-    *,
-    rng_key: Key[Array, ""],
-    num_samples: int | None = None,
-    target_error: float | int | None = None,
-    max_passes: int | None = None,
-    stride: int | tuple[int, ...] = 1,
-    sampling: str = SCHEMES[0],
-    bias_correction: bool = True,
-    classes: int | Sequence[int | str] | None = None,
-    layers: Sequence[str] | None = None,
-    units: Mapping[str, Sequence[int | tuple[int, ...]]] | None = None,
-    start: str | None = None,
-    measure: str = "weight_of_evidence",
-    engine: str = ENGINES[0],
-    batch_size: int | None = None,
-    lowerings: bool = True,
-    progress: bool = False,
-    checkpoint: str | os.PathLike[str] | None = None,
-) -> Explanation:
+@called_with(Request)
+def explain(request: Request) -> Explanation:
     """Explain what made a classifier decide as it did (Zintgraf et al., 2017).
 
     Parameters
@@ -87,7 +70,7 @@ def explain(
         A hidden layer with spatial axes: windows of its activation are hidden instead of windows
         of the image (equation 5 of the paper), and the sampler is one of such activations, e.g.
         ``Marginal(net(others, (start,))[start], window=3, bounds=None)``.
-    measure : {"weight_of_evidence", "probability_difference", "information_difference"}
+    measure : {"weight_of_evidence", "probability_difference", "information_difference"} or Measure
         The measure for probabilities. All other layers get the activation difference.
     engine : {"local", "dense", "callable"}
         How perturbed images are evaluated: only what a window can change (see `pdjax.local`), the
@@ -124,19 +107,147 @@ def explain(
     >>> explanation.relevance["prob"].shape, bool(explanation.relevance["prob"][0, 3, 3] > 0)
     ((1, 8, 8), True)
     """
-    budget = Budget(target_error, max_passes)
-    job = make_job(
-        net, image, sampler,
-        rng_key=rng_key, num_samples=num_samples, budget=budget, strides=(stride,),
-        sampling=sampling, bias_correction=bias_correction, classes=classes, layers=layers,
-        units=units, start=start, measure=measure, engine=engine, batch_size=batch_size,
-        lowerings=lowerings, checkpoint=checkpoint,
-    )  # fmt: skip
-    with job.run(progress) as run:
-        # A checkpoint may have asked for more than every window once.
-        run.draw(np.maximum(run.times, 1))
-        maps = job.maps(run, job.grid)
-        while (further := further_draws(budget, maps, run.times, job.grid, job.scheme)).any():
-            run.draw(run.times + further)
-            maps = job.maps(run, job.grid)
-    return job.explanation(run, maps, job.grid)
+    request.check()
+    *_, explanation = Run(request).stages()
+    return explanation
+
+
+@called_with(PreviewRequest)
+def preview(request: PreviewRequest) -> Iterator[Explanation]:
+    """Explain an image coarse to fine, giving an explanation after each stage.
+
+    Windows of a coarse stage are among those of the finer ones and are not computed again, so that
+    all stages together cost what the last one does alone; its explanation is that of `explain`
+    with the last stride.
+
+    Parameters
+    ----------
+    net, image, sampler, rng_key, and everything not named below
+        As for `explain`.
+    strides : sequence of int, optional
+        Pixels between neighbouring windows, stage by stage: each a multiple of the next. By
+        default ``stride`` comes last, after up to three coarser ones, each twice the next.
+
+    Yields
+    ------
+    Explanation
+        One for each stride; its ``settings["passes"]`` counts the passes of all stages so far.
+
+    Raises
+    ------
+    ValueError
+        If a stride is not a multiple of the next, if there is a budget, or as for `explain`.
+
+    Examples
+    --------
+    >>> import jax, jax.numpy as jnp, pdjax
+    >>> def f(params, images):
+    ...     return jax.nn.softmax(images.mean((1, 2)) @ params)
+    >>> net = pdjax.Classifier.from_function(f, 9 * jnp.eye(3), image_size=8,
+    ...                                      labels=("red", "green", "blue"))
+    >>> stages = pdjax.preview(net, jnp.zeros((8, 8, 3)), pdjax.Constant(0.5, window=4),
+    ...                        rng_key=jax.random.key(0), num_samples=1, strides=(4, 2))
+    >>> [explanation.settings["passes"] for explanation in stages]
+    [5, 10]
+    """
+    request.check()
+    return Run(request).stages()
+
+
+class Run:
+    """One image being explained, as it was asked for and checked.
+
+    Attributes
+    ----------
+    request : Request
+    target : Target
+        What is explained; the network has run once when this is made.
+    kept : int
+        Forward passes whose results a checkpoint had, once the first stage has begun.
+    """
+
+    def __init__(self, request: Request) -> None:
+        self.request, self.target, self.kept = request, Target.of(request), 0
+
+    def stages(self) -> Iterator[Explanation]:
+        """Give an explanation for each grid of the request, each with all that was drawn so far."""
+        request = self.request
+        with Draws(request, self.target, Checkpoint(request, self.target)) as draws:
+            self.kept = draws.kept * request.scheme.num_samples
+            for grid in request.grids:
+                wanted = np.zeros(request.grid.size, bool)
+                wanted[request.grid.indices_of(grid)] = True
+                # A checkpoint may have asked for more than every window once.
+                draws.draw(np.where(wanted, np.maximum(draws.times, 1), 0))
+                maps = self._maps(draws, grid)
+                while (further := self._further(draws, maps)).any():
+                    draws.draw(draws.times + further)
+                    maps = self._maps(draws, grid)
+                yield self._explanation(draws, maps, grid)
+
+    def _maps(self, draws: Draws, grid: WindowGrid) -> Maps:
+        """Relevance from the windows of a grid, which must have been drawn."""
+        chosen = self.request.grid.indices_of(grid)
+        moments = jax.tree.map(lambda a: a[chosen], draws.moments())
+        replicates = jnp.asarray(draws.replicates[chosen], jnp.int32)
+        reads = self.target.readings.readouts
+        return relevance_maps(self.target.reference, moments, replicates, grid, reads)
+
+    def _further(self, draws: Draws, maps: Maps) -> np.ndarray:
+        request = self.request
+        return further_draws(request.budget, maps, draws.times, request.grid, request.scheme)
+
+    def _explanation(self, draws: Draws, maps: Maps, grid: WindowGrid) -> Explanation:
+        readouts, target = self.target.readings.readouts, self.target
+        times = draws.times[self.request.grid.indices_of(grid)]
+        samples = self.request.scheme.num_samples
+        settings = _settings(self.request, target) | {
+            "stride": grid.stride,
+            "num_samples": int(times.min()) * samples,
+            "most_samples": int(times.max()) * samples,
+            "passes": int(times.sum()) * samples + 1,
+            "reached_error": reached_error(maps),
+        }
+        return Explanation(
+            image=np.asarray(self.request.pixels),
+            prediction=target.prediction,
+            names=target.names,
+            measures={read.layer: read.measure.label for read in readouts},
+            symbols={read.layer: read.measure.unit for read in readouts},
+            settings=json.loads(json.dumps(settings)),
+            **{
+                name: _in_order(values, target.readings.layers)
+                for name, values in maps._asdict().items()
+            },
+        )
+
+
+def _settings(request: Request, target: Target) -> dict[str, object]:
+    """How it is computed, for the explanation: numbers and strings."""
+    net = request.classifier
+    return {
+        "model": net.name,
+        "sampler": _in_words(request.sampler),
+        "window": request.grid.window,
+        "start": request.start,
+        "sampling": request.sampling,
+        "bias_correction": request.bias_correction,
+        "target_error": request.target_error,
+        "max_passes": request.max_passes,
+        "measure": find_measure(request.measure).name,
+        "engine": request.engine,
+        "num_training_images": net.num_training_images,
+        "probabilities": net.probabilities,
+        "classes": target.classes,
+        "units": {read.layer: read.units for read in target.readings.readouts if read.units},
+        "rng_key": np.asarray(jax.random.key_data(request.rng_key)).tolist(),
+    }
+
+
+def _in_order(values: dict[str, jax.Array], layers: Iterable[str]) -> dict[str, np.ndarray]:
+    return {layer: np.asarray(values[layer]) for layer in layers if layer in values}
+
+
+def _in_words(sampler: Sampler) -> str:
+    own = type(sampler).__str__ is not object.__str__
+    return str(sampler) if own else type(sampler).__name__

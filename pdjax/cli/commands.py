@@ -1,24 +1,20 @@
-"""The command line: arguments in, calls out."""
+"""The commands: arguments in, calls out."""
 
 from __future__ import annotations
 
-import sys
 import time
 import warnings
 from pathlib import Path
 from typing import Annotated, Any
 
 import jax
-import numpy as np
 import typer
 
 import pdjax
-from pdjax._explain.budget import Budget
-from pdjax._explain.checkpoint import count_draws
-from pdjax._explain.classes import select_classes
-from pdjax._explain.job import samples_of_a_draw
-from pdjax._explain.target import check_spatial
-from pdjax.classifier import check_layers
+from pdjax._explain.explain import Run
+from pdjax._explain.request import PreviewRequest, Request
+from pdjax._files import existing_file, writable_folder
+from pdjax.cli.errors import Command, fail
 from pdjax.cli.options import (
     BatchSize,
     BiasCorrection,
@@ -29,7 +25,7 @@ from pdjax.cli.options import (
     Images,
     Layers,
     MaxPasses,
-    Measure,
+    MeasureName,
     Model,
     MuteUncertain,
     Padding,
@@ -46,29 +42,20 @@ from pdjax.cli.options import (
     TargetError,
     Weights,
     Window,
+    parse_classes,
+    parse_ints,
+    parse_names,
+    parse_window,
 )
 from pdjax.cli.outputs import Outputs
 from pdjax.cli.report import announce, interrupted, report, staged
-from pdjax.cli.samplers import (
-    in_options,
-    make_hidden_sampler,
-    make_sampler,
-    parse_classes,
-    parse_ints,
-    parse_window,
-)
-from pdjax.cli.stages import check_preview, stages
-from pdjax.cli.used_options import OF_DRAWS, check_used
+from pdjax.cli.samplers import Choice, Setting
 from pdjax.cli.weights import app as weights_app
-from pdjax.local.grouping import check_batch_size
-from pdjax.method.difference import check_choice, check_samples
-from pdjax.method.evaluation import ENGINES
-from pdjax.method.measures import MEASURES
-from pdjax.method.schemes import Scheme
-from pdjax.method.windows import WindowGrid
-from pdjax.models import ALIASES, NETWORKS
 
-__all__ = ["main"]
+__all__ = ["app", "main"]
+
+SAMPLES = 4
+"""Samples per window where none are asked for."""
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -79,7 +66,7 @@ app = typer.Typer(
 app.add_typer(weights_app, name="weights")
 
 
-@app.command()
+@app.command(cls=Command)
 def explain(
     image: Annotated[Path, typer.Argument(help="A photograph: JPEG, PNG, WebP, TIFF, ...")],
     model: Model = "efficientnet_lite0",
@@ -97,7 +84,7 @@ def explain(
     color: Color = None,
     images: Images = None,
     statistics: Statistics = None,
-    measure: Measure = "weight_of_evidence",
+    measure: MeasureName = "weight_of_evidence",
     engine: EngineName = "local",
     sampling: Sampling = "independent",
     bias_correction: BiasCorrection = True,
@@ -116,52 +103,47 @@ def explain(
     """Explain a photograph: writes a picture and an .npz with the numbers."""
     started = time.monotonic()
     outputs = Outputs.of(output or Path(f"{image.stem}-explained.png"), checkpoint)
-    check_choice("engine", engine, ENGINES)
-    check_choice("measure", measure, MEASURES)
-    check_batch_size(batch_size)
-    check_used(OF_DRAWS, sampler, samples=samples, target_error=target_error, max_passes=max_passes)
-    budget = Budget(target_error, max_passes)
-    check_preview(preview, budget)
-    if samples is None:
-        samples = samples_of_a_draw(sampling, budget) if budget.given else 4
-    scheme = Scheme(sampling, samples)
+    choice = Choice(
+        sampler,
+        hidden=start is not None,
+        options={"padding": padding, "color": color, "images": images, "statistics": statistics},
+        draws={"samples": samples, "target_error": target_error, "max_passes": max_passes},
+    )
+    existing_file(image, "image")
+    sizes = parse_window(window)
+    planned = choice.planned(sizes)
+    if samples is None and target_error is None and max_passes is None and not planned.constant:
+        samples = SAMPLES
     net = pdjax.load_model(model, weights, progress=progress)
-    pixels = pdjax.load_image(image, size=net.image_size)
-    sizes, wanted, named = parse_window(window), parse_classes(classes), _split(layers)
-    select_classes(wanted, net.labels, np.zeros(len(net.labels)))
-    check_layers(named or (), net.layers)
-    shape = net.image_shape
-    if start is not None:
-        shape = net.activation_shape(start)
-        check_spatial(start, shape)
-    grid = WindowGrid(shape[:-1], sizes, stride)
-    budget.check_passes(grid, scheme)
-    if start is None:
-        chosen = make_sampler(
-            sampler, sizes, padding=padding, color=color, images=images, statistics=statistics,
-            image_size=net.image_size, num_samples=samples, progress=progress,
-        )  # fmt: skip
-    else:
-        chosen = make_hidden_sampler(
-            net, start, sampler, sizes, padding=padding, color=color, images=images,
-            statistics=statistics, num_samples=samples, progress=progress,
-        )  # fmt: skip
-    scheme.check(chosen)
-    samples = 1 if chosen.constant else samples
-    check_samples(chosen, shape, Scheme(sampling, samples))
-    budget.check(grid, scheme, chosen)
-    announce(net, grid, samples, budget)
-    kept = count_draws(checkpoint) * samples
-    set_up = time.monotonic()
-    found = stages(
-        net, pixels, chosen, in_stages=preview, stride=stride, budget=budget,
-        rng_key=jax.random.key(seed), num_samples=samples, classes=wanted, layers=named,
-        start=start, measure=measure, engine=engine, sampling=sampling,
-        bias_correction=bias_correction, batch_size=batch_size, progress=progress,
+    asked = PreviewRequest if preview else Request
+    request = asked(
+        net,
+        pdjax.load_image(image, size=net.image_size),
+        planned,
+        rng_key=jax.random.key(seed),
+        num_samples=samples,
+        target_error=target_error,
+        max_passes=max_passes,
+        stride=stride,
+        sampling=sampling,
+        bias_correction=bias_correction,
+        classes=parse_classes(classes),
+        layers=parse_names(layers),
+        start=start,
+        measure=measure,
+        engine=engine,
+        batch_size=batch_size,
+        progress=progress,
         checkpoint=checkpoint,
-    )  # fmt: skip
+    )
+    request.check()
+    announce(request)
+    setting = Setting(net, sizes, request.scheme.num_samples, progress, start)
+    request = request.with_sampler(choice.make(setting))
+    set_up = time.monotonic()
     try:
-        for explanation in found:
+        run = Run(request)
+        for explanation in run.stages():
             explaining = time.monotonic() - set_up
             outputs.write(explanation, show_error=show_error, mute_uncertain=mute_uncertain)
             if preview:
@@ -170,10 +152,10 @@ def explain(
         interrupted(checkpoint)
         raise typer.Exit(130) from None
     in_all = time.monotonic() - started
-    report(explanation, outputs, kept=kept, explaining=explaining, in_all=in_all)
+    report(explanation, outputs, kept=run.kept, explaining=explaining, in_all=in_all)
 
 
-@app.command()
+@app.command(cls=Command)
 def demo(
     output: Annotated[Path, typer.Option(help="The picture; the numbers go beside it.")] = Path(
         "pdjax-demo.png"
@@ -189,9 +171,15 @@ def demo(
 
     photo = matplotlib.cbook.get_sample_data("grace_hopper.jpg", asfileobj=False)
     explain(
-        image=Path(str(photo)), window=window, stride=stride, samples=samples, seed=seed,
-        classes="2", progress=progress, output=output,
-    )  # fmt: skip
+        image=Path(str(photo)),
+        window=window,
+        stride=stride,
+        samples=samples,
+        seed=seed,
+        classes="2",
+        progress=progress,
+        output=output,
+    )
     typer.echo(
         f"Settings: window {window}, stride {stride}, samples {samples}. For the full map in the "
         "paper's setting, which takes about an hour on two CPU cores:\n"
@@ -199,17 +187,18 @@ def demo(
     )
 
 
-@app.command()
+@app.command(cls=Command)
 def models() -> None:
     """List the networks."""
+    from pdjax.models import NETWORKS
+
     for name, network in NETWORKS.items():
-        aliases = [alias for alias, target in ALIASES.items() if target == name]
-        also = f" (also: {', '.join(aliases)})" if aliases else ""
+        also = f" (also: {', '.join(network.aliases)})" if network.aliases else ""
         size = f"{network.image_size}x{network.image_size}"
         typer.echo(f"{name:22} {size:9} {network.summary}{also}")
 
 
-@app.command()
+@app.command(cls=Command)
 def fit(
     folder: Annotated[Path, typer.Argument(help="A folder of images.")],
     output: Annotated[Path, typer.Option(help="The file to write.")] = Path("statistics.npz"),
@@ -228,7 +217,7 @@ def fit(
     progress: Progress = True,
 ) -> None:
     """Fit patch statistics on your own images, for `pdjax explain --statistics`."""
-    Outputs.check(output)
+    writable_folder(output)
     images = pdjax.ImageFolder(folder, size=size)
     fitted: pdjax.PatchStatistics | pdjax.PatchMixture
     if mixture:
@@ -243,7 +232,7 @@ def fit(
     typer.echo(f"{output}: {fitted.num_images} images, patches of up to {fitted.max_patch} pixels")
 
 
-@app.command()
+@app.command(cls=Command)
 def plot(
     result: Annotated[Path, typer.Argument(help="An .npz written by `pdjax explain`.")],
     output: Annotated[
@@ -263,12 +252,16 @@ def plot(
     """Draw a saved result again, as a picture or as a page to look around in."""
     explanation = pdjax.Explanation.load(result)
     output = output or result.with_suffix(".png")
-    Outputs.check(output)
+    writable_folder(output)
     rows = None if units is None else parse_ints(units, "units")
     Outputs.draw(
-        explanation, output, layer=layer, units=rows, show_error=show_error,
+        explanation,
+        output,
+        layer=layer,
+        units=rows,
+        show_error=show_error,
         mute_uncertain=mute_uncertain,
-    )  # fmt: skip
+    )
     typer.echo(str(output))
 
 
@@ -278,15 +271,9 @@ def main() -> None:
     try:
         app()
     except (ValueError, TypeError, OSError) as error:
-        typer.secho(f"pdjax: error: {in_options(str(error))}", err=True, fg="red")
-        sys.exit(2)
+        fail(error)
     except MemoryError:
-        typer.secho("pdjax: error: out of memory; use a smaller --batch-size", err=True, fg="red")
-        sys.exit(2)
-
-
-def _split(text: str | None) -> list[str] | None:
-    return None if text is None else [part.strip() for part in text.split(",") if part.strip()]
+        fail("out of memory; use a smaller --batch-size")
 
 
 def _note(message: Warning | str, *details: Any, **more: Any) -> None:

@@ -1,11 +1,13 @@
-"""The options of the command line: their types and their help."""
+"""The options of the command line: their types, their ranges and their help."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
+
+from pdjax._checks import ArgumentValueError
 
 __all__ = [
     "BatchSize",
@@ -17,7 +19,7 @@ __all__ = [
     "Images",
     "Layers",
     "MaxPasses",
-    "Measure",
+    "MeasureName",
     "Model",
     "MuteUncertain",
     "Padding",
@@ -34,6 +36,10 @@ __all__ = [
     "TargetError",
     "Weights",
     "Window",
+    "parse_classes",
+    "parse_ints",
+    "parse_names",
+    "parse_window",
 ]
 
 Model = Annotated[str, typer.Option(help="The network; `pdjax models` lists them.")]
@@ -43,14 +49,15 @@ Weights = Annotated[
 Window = Annotated[str, typer.Option(help="Pixels of the window: 10, or 12,8 (height, width).")]
 Padding = Annotated[
     int | None,
-    typer.Option(help="Pixels of the ring that windows are sampled from. Default: 2."),
+    typer.Option(min=0, help="Pixels of the ring that windows are sampled from. Default: 2."),
 ]
-Stride = Annotated[int, typer.Option(help="Pixels between neighbouring windows.")]
+Stride = Annotated[int, typer.Option(min=1, help="Pixels between neighbouring windows.")]
 Samples = Annotated[
     int | None,
     typer.Option(
+        min=1,
         help="Samples per window; with sobol and antithetic an even number, at least 4. Default: "
-        "4; with a budget, of each draw: 2, or 4 with sobol or antithetic."
+        "4; with a budget, of each draw: 2, or 4 with sobol or antithetic.",
     ),
 ]
 TargetError = Annotated[
@@ -59,7 +66,7 @@ TargetError = Annotated[
         help="Sample until the error of a pixel is this share of the largest relevance, e.g. 0.02."
     ),
 ]
-MaxPasses = Annotated[int | None, typer.Option(help="Forward passes to spend, at most.")]
+MaxPasses = Annotated[int | None, typer.Option(min=1, help="Forward passes to spend, at most.")]
 Classes = Annotated[
     str,
     typer.Option(
@@ -78,11 +85,12 @@ Start = Annotated[
     ),
 ]
 SamplerName = Annotated[
-    str,
-    typer.Option(help="conditional, mixture, marginal, grey, mean or blur: what hides a window."),
+    Literal["conditional", "mixture", "marginal", "grey", "mean", "blur"],
+    typer.Option(help="What hides a window."),
 ]
 Color = Annotated[
-    str | None, typer.Option(help="joint or independent colour channels. Default: joint.")
+    Literal["joint", "independent"] | None,
+    typer.Option(help="Colour channels in one Gaussian, or one Gaussian each. Default: joint."),
 ]
 Images = Annotated[
     Path | None,
@@ -95,19 +103,23 @@ Statistics = Annotated[
         "Default: photographs."
     ),
 ]
-Measure = Annotated[
-    str,
-    typer.Option(help="weight_of_evidence, probability_difference or information_difference."),
+MeasureName = Annotated[
+    Literal["weight_of_evidence", "probability_difference", "information_difference"],
+    typer.Option(help="What relevance is, for class probabilities."),
 ]
-EngineName = Annotated[str, typer.Option(help="What of the network is evaluated: local or dense.")]
+EngineName = Annotated[
+    Literal["local", "dense"],
+    typer.Option(help="Evaluate what a window can change, or the whole network."),
+]
 Sampling = Annotated[
-    str, typer.Option(help="independent, sobol or antithetic: how samples of a window go together.")
+    Literal["independent", "sobol", "antithetic"],
+    typer.Option(help="How the samples of a window go together."),
 ]
 BiasCorrection = Annotated[
     bool, typer.Option(help="Correct relevance in bits for the bias of few samples.")
 ]
 Seed = Annotated[int, typer.Option(help="Seed of the samples.")]
-BatchSize = Annotated[int | None, typer.Option(help="Images evaluated at once.")]
+BatchSize = Annotated[int | None, typer.Option(min=1, help="Images evaluated at once.")]
 CheckpointFile = Annotated[
     Path | None, typer.Option(help="A file to keep the state in; the same command goes on from it.")
 ]
@@ -123,3 +135,44 @@ ShowError = Annotated[bool, typer.Option(help="Show the standard error beside th
 MuteUncertain = Annotated[
     bool, typer.Option(help="Grey out relevance less than two standard errors from zero.")
 ]
+
+
+def parse_classes(text: str) -> int | list[int | str]:
+    """Read ``3``, or names and ``#indices`` separated by semicolons.
+
+    Examples
+    --------
+    >>> parse_classes("3")
+    3
+    >>> parse_classes("tabby, tabby cat; #282")
+    ['tabby, tabby cat', 282]
+    """
+    if text.strip().isdecimal():
+        return int(text)
+    entries = [entry.strip() for entry in text.split(";") if entry.strip()]
+    return [int(e[1:]) if e[0] == "#" and e[1:].isdecimal() else e for e in entries]
+
+
+def parse_names(text: str | None) -> list[str] | None:
+    """Read names separated by commas."""
+    return None if text is None else [part.strip() for part in text.split(",") if part.strip()]
+
+
+def parse_ints(text: str, argument: str) -> tuple[int, ...]:
+    """Read ``10`` or ``12,8``."""
+    try:
+        return tuple(int(part) for part in text.split(","))
+    except ValueError:
+        raise ArgumentValueError(
+            argument, "must be an int, or ints separated by commas", value=text
+        ) from None
+
+
+def parse_window(text: str) -> tuple[int, int]:
+    """Read the height and width of a window; one number stands for both."""
+    sizes = parse_ints(text, "window")
+    if len(sizes) > 2:
+        raise ArgumentValueError(
+            "window", f"has {len(sizes)} numbers", "give one, or height,width", value=text
+        )
+    return sizes[0], sizes[-1]

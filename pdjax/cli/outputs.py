@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from pdjax._checks import ArgumentValueError
+from pdjax._files import writable_folder
 from pdjax.explanation import Explanation
-from pdjax.picture import save_figure
 
 __all__ = ["Outputs"]
 
@@ -33,34 +33,23 @@ class Outputs(NamedTuple):
     @classmethod
     def of(cls, picture: Path, checkpoint: Path | None = None) -> Outputs:
         """Name the files after the picture, or raise if they could not be written."""
-        cls.check(picture)
+        writable_folder(picture)
         if picture.suffix.lower() not in (*PICTURES, PAGE):
-            raise ValueError(
-                f"output: {str(picture)!r} must end in {', '.join((*PICTURES, PAGE))}; the numbers "
-                "go beside it"
+            raise ArgumentValueError(
+                "output",
+                "is neither a picture nor a page",
+                f"let it end in {', '.join((*PICTURES, PAGE))}; the numbers go beside it",
+                value=picture,
             )
         outputs = cls(picture, picture.with_suffix(".npz"))
         if checkpoint is not None and checkpoint.resolve() in [path.resolve() for path in outputs]:
-            raise ValueError(
-                f"checkpoint={str(checkpoint)!r} is where the result will be written; give another "
-                "name, such as --checkpoint state.npz"
+            raise ArgumentValueError(
+                "checkpoint",
+                "is where the result will be written",
+                "give another name, such as state.npz",
+                value=checkpoint,
             )
         return outputs
-
-    @staticmethod
-    def check(path: Path) -> None:
-        """Raise FileNotFoundError or PermissionError if ``path`` cannot be written."""
-        folder = path.parent
-        if not folder.is_dir():
-            raise FileNotFoundError(f"output: there is no folder {str(folder)!r}; create it first")
-        if path.is_dir():
-            raise IsADirectoryError(f"output: {str(path)!r} is a folder; name a file in it")
-        try:
-            tempfile.TemporaryFile(dir=folder).close()
-        except OSError:
-            raise PermissionError(
-                f"output: {str(folder)!r} is not writable; choose another folder"
-            ) from None
 
     def write(self, explanation: Explanation, *, show_error: bool, mute_uncertain: bool) -> None:
         """Write the numbers, then the picture or page."""
@@ -80,8 +69,10 @@ class Outputs(NamedTuple):
         """Write a picture, or a page where the suffix is ``.html``."""
         if path.suffix.lower() == PAGE:
             explanation.to_html(path, layer, units, mute_uncertain=mute_uncertain)
-        else:
-            figure = explanation.plot(
-                layer, units, show_error=show_error, mute_uncertain=mute_uncertain
-            )
-            save_figure(figure, path)
+            return
+        from pdjax.picture import save_figure
+
+        figure = explanation.plot(
+            layer, units, show_error=show_error, mute_uncertain=mute_uncertain
+        )
+        save_figure(figure, path)

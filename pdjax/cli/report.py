@@ -6,19 +6,16 @@ from pathlib import Path
 
 import typer
 
-from pdjax._explain.budget import Budget
-from pdjax._explain.job import count_passes
-from pdjax.classifier import Classifier
+from pdjax._explain.request import Request
 from pdjax.cli.outputs import Outputs
-from pdjax.explanation import Explanation
-from pdjax.method.windows import WindowGrid
-from pdjax.settings import stride_in_words
+from pdjax.explanation import Explanation, stride_in_words
 
 __all__ = ["announce", "interrupted", "report", "staged"]
 
 
-def announce(net: Classifier, grid: WindowGrid, samples: int, budget: Budget) -> None:
+def announce(request: Request) -> None:
     """Say how many forward passes a run will make."""
+    budget, samples, size = request.budget, request.scheme.num_samples, request.grid.size
     until = "in all"
     if budget.given:
         goals = (
@@ -27,8 +24,8 @@ def announce(net: Classifier, grid: WindowGrid, samples: int, budget: Budget) ->
         )
         until = f"at first, and more until {' or '.join(goal for goal in goals if goal)}"
     typer.echo(
-        f"{net.name}: {grid.size:,} windows with {samples} sample{'s' if samples > 1 else ''} "
-        f"each, {count_passes(grid, samples):,} forward passes {until}"
+        f"{request.classifier.name}: {size:,} windows with {samples} "
+        f"sample{'s' if samples > 1 else ''} each, {size * samples + 1:,} forward passes {until}"
     )
 
 

@@ -1,18 +1,20 @@
-"""What the words of the command line stand for."""
+"""The samplers of the command line: what their names stand for, and which options each one uses."""
 
 from __future__ import annotations
 
+import dataclasses
+import inspect
 import math
-import re
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any, NoReturn
 
 import numpy as np
 
-from pdjax._checks import per_axis
+from pdjax._checks import ArgumentValueError, per_axis
 from pdjax._progress import progress_bar
-from pdjax._types import Sampler
-from pdjax.classifier import Classifier, check_layers
-from pdjax.cli.used_options import OF_HIDDEN_SAMPLERS, OF_SAMPLERS, check_used
+from pdjax._types import Sampler, is_random
+from pdjax.classifier import Classifier
 from pdjax.image import ImageFolder
 from pdjax.samplers import (
     Blur,
@@ -21,130 +23,224 @@ from pdjax.samplers import (
     Constant,
     ImageMean,
     Marginal,
-    PatchMixture,
-    PatchStatistics,
 )
+from pdjax.statistics import PatchMixture, PatchStatistics
 
-__all__ = [
-    "in_options",
-    "make_hidden_sampler",
-    "make_sampler",
-    "parse_classes",
-    "parse_ints",
-    "parse_window",
-]
+__all__ = ["HIDDEN_SAMPLERS", "SAMPLERS", "Choice"]
 
 BATCH = 8
-PADDING = 2
-COLOR = "joint"
 MAX_NUMBERS = 8000
-OPTIONS = {
-    "rng_key": "--seed",
-    "num_samples": "--samples",
-    "batch_size": "--batch-size",
-    "target_error": "--target-error",
-    "max_passes": "--max-passes",
-    "max_patch": "--max-patch",
-}
-"""Arguments that the command line calls by other names."""
 
 
-def make_sampler(
-    name: str,
-    window: tuple[int, ...] | int,
-    *,
-    padding: int | None,
-    color: str | None,
-    images: Path | None,
-    statistics: Path | None,
-    image_size: int | tuple[int, ...],
-    num_samples: int,
-    progress: bool,
-) -> Sampler:
-    """Return the sampler called ``name``; options that are None have not been given."""
-    if name not in OF_SAMPLERS:
-        raise ValueError(f"sampler={name!r} is unknown; choose from {', '.join(OF_SAMPLERS)}")
-    check_used(
-        OF_SAMPLERS, name, padding=padding, color=color, images=images, statistics=statistics
+@dataclasses.dataclass(frozen=True)
+class Setting:
+    """What a sampler is made for.
+
+    Attributes
+    ----------
+    net : Classifier
+    window : tuple of int
+    num_samples : int
+        Samples of a window.
+    progress : bool
+    start : str or None
+        The hidden layer whose windows are hidden, or None for those of the image.
+    """
+
+    net: Classifier
+    window: tuple[int, ...]
+    num_samples: int
+    progress: bool
+    start: str | None = None
+
+
+def conditional(
+    setting: Setting, *, padding: int = 2, color: str = "joint", statistics: Path | None = None
+) -> ConditionalGaussian:
+    """Make a Gaussian conditioned on the ring of pixels around a window."""
+    fitted = (
+        PatchStatistics.natural_images() if statistics is None else PatchStatistics.load(statistics)
     )
-    padding, color = _with_defaults(padding, color)
-    if name == "conditional":
-        fitted = (
-            PatchStatistics.natural_images()
-            if statistics is None
-            else PatchStatistics.load(statistics)
-        )
-        return ConditionalGaussian(fitted, window, padding, color, progress=progress)
-    if name == "mixture":
-        mixture = (
-            PatchMixture.natural_images() if statistics is None else PatchMixture.load(statistics)
-        )
-        return ConditionalMixture(mixture, window, padding, progress=progress)
-    if name == "marginal":
-        if images is None:
-            raise ValueError("sampler=marginal needs other images; give --images FOLDER")
-        others = ImageFolder(images, image_size, limit=num_samples)
-        return Marginal(np.stack([others[index] for index in range(len(others))]), window)
-    if name == "grey":
-        return Constant(0.5, window)
-    if name == "mean":
-        return ImageMean(window)
-    return Blur(window)
+    return ConditionalGaussian(fitted, setting.window, padding, color, progress=setting.progress)
 
 
-def make_hidden_sampler(
-    net: Classifier,
-    start: str,
-    name: str,
-    window: tuple[int, ...] | int,
-    *,
-    padding: int | None,
-    color: str | None,
-    images: Path | None,
-    statistics: Path | None,
-    num_samples: int,
-    progress: bool,
-) -> Sampler:
-    """Return the sampler called ``name`` for windows of the activation of layer ``start``."""
-    if name not in OF_HIDDEN_SAMPLERS:
-        hidden = " or ".join(OF_HIDDEN_SAMPLERS)
-        raise ValueError(f"sampler={name!r} has no hidden form; choose {hidden}")
-    check_used(
-        OF_HIDDEN_SAMPLERS, name, padding=padding, color=color, images=images,
-        statistics=statistics,
-    )  # fmt: skip
-    padding, color = _with_defaults(padding, color)
+def mixture(
+    setting: Setting, *, padding: int = 2, statistics: Path | None = None
+) -> ConditionalMixture:
+    """Make a mixture of textures conditioned on the ring."""
+    fitted = PatchMixture.natural_images() if statistics is None else PatchMixture.load(statistics)
+    return ConditionalMixture(fitted, setting.window, padding, progress=setting.progress)
+
+
+def marginal(setting: Setting, *, images: Path | None = None) -> Marginal:
+    """Take the same window of other images."""
     if images is None:
-        raise ValueError("start needs other images to learn activations from; give --images FOLDER")
-    check_layers((start,), net.layers)
-    limit = num_samples if name == "marginal" else None
-    activations = _activations(net, start, ImageFolder(images, net.image_size, limit), progress)
-    if name == "marginal":
-        return Marginal(activations, window, bounds=None)
-    patch = tuple(k + 2 * padding for k in per_axis(window, activations.ndim - 2, "window"))
+        _needs_images("sampler", "marginal")
+    others = ImageFolder(images, setting.net.image_size, limit=setting.num_samples)
+    return Marginal(np.stack([others[index] for index in range(len(others))]), setting.window)
+
+
+def grey(setting: Setting) -> Constant:
+    """Hide windows behind grey."""
+    return Constant(0.5, setting.window)
+
+
+def mean(setting: Setting) -> ImageMean:
+    """Hide windows behind the mean colour."""
+    return ImageMean(setting.window)
+
+
+def blur(setting: Setting) -> Blur:
+    """Hide windows by a blur."""
+    return Blur(setting.window)
+
+
+def hidden_conditional(
+    setting: Setting, *, padding: int = 2, color: str = "joint", images: Path | None = None
+) -> ConditionalGaussian:
+    """Fit a Gaussian to activations of other images, conditioned on the ring."""
+    activations = _activations(setting, images, limit=None)
+    patch = tuple(k + 2 * padding for k in per_axis(setting.window, activations.ndim - 2, "window"))
     numbers = math.prod(patch) * activations.shape[-1]
     if numbers > MAX_NUMBERS:
-        raise ValueError(
-            f"window={window} with padding={padding} has {numbers} numbers in {start!r}, more than "
-            f"{MAX_NUMBERS}; choose a smaller window or padding, or --sampler marginal"
+        raise ArgumentValueError(
+            "window",
+            f"with a padding of {padding} has {numbers} numbers in {setting.start!r}, more than "
+            f"{MAX_NUMBERS}",
+            "choose a smaller window or padding, or the marginal sampler",
+            value=setting.window,
         )
     fitted = PatchStatistics.fit_patches(
-        activations, patch, num_patches=10 * numbers, bounds=None, progress=progress
+        activations, patch, num_patches=10 * numbers, bounds=None, progress=setting.progress
     )
     # Many units are zero most of the time, so their covariance is all but singular.
+    jitter, clip = 1e-3, (float(activations.min()), float(activations.max()))
     return ConditionalGaussian(
-        fitted, window, padding, color, jitter=1e-3,
-        clip=(float(activations.min()), float(activations.max())), progress=progress,
-    )  # fmt: skip
+        fitted, setting.window, padding, color, jitter=jitter, clip=clip, progress=setting.progress
+    )
 
 
-def _with_defaults(padding: int | None, color: str | None) -> tuple[int, str]:
-    return PADDING if padding is None else padding, COLOR if color is None else color
+def hidden_marginal(setting: Setting, *, images: Path | None = None) -> Marginal:
+    """Take the same window of the activations of other images."""
+    activations = _activations(setting, images, limit=setting.num_samples)
+    return Marginal(activations, setting.window, bounds=None)
 
 
-def _activations(net: Classifier, layer: str, images: ImageFolder, progress: bool) -> np.ndarray:
+Maker = Callable[..., Sampler]
+
+SAMPLERS: Mapping[str, tuple[type[Any], Maker]] = {
+    "conditional": (ConditionalGaussian, conditional),
+    "mixture": (ConditionalMixture, mixture),
+    "marginal": (Marginal, marginal),
+    "grey": (Constant, grey),
+    "mean": (ImageMean, mean),
+    "blur": (Blur, blur),
+}
+"""By name, the class of a sampler and the function that makes it; its keywords are its options."""
+
+HIDDEN_SAMPLERS: Mapping[str, tuple[type[Any], Maker]] = {
+    "conditional": (ConditionalGaussian, hidden_conditional),
+    "marginal": (Marginal, hidden_marginal),
+}
+"""The same where windows of a hidden layer are hidden: these learn from images alone."""
+
+
+class Planned:
+    """A sampler that is still to be made: it knows what is asked before anything is drawn."""
+
+    def __init__(self, kind: type[Any], window: tuple[int, ...]) -> None:
+        self.window, self.constant, self.random = window, kind.constant, is_random(kind)
+
+    def check(self, image_shape: tuple[int, ...], num_samples: int) -> None:
+        """Say nothing yet: the sampler itself is asked once it is made."""
+
+    def sample(self, *arguments: Any) -> NoReturn:
+        """Refuse to draw."""
+        raise RuntimeError("this sampler is still to be made")
+
+
+class PlannedNormal(Planned):
+    """The same for one that makes contents of normal numbers."""
+
+    axes = 0
+    transform = Planned.sample
+
+
+@dataclasses.dataclass(frozen=True)
+class Choice:
+    """The sampler that was asked for, checked before anything is loaded.
+
+    Parameters
+    ----------
+    name : str
+        One of `SAMPLERS`.
+    hidden : bool
+        Whether it is for windows of a hidden layer.
+    options : mapping
+        What was given for each option of a sampler, None for nothing.
+    draws : mapping
+        What was given for each option that says how often it is drawn from.
+
+    Raises
+    ------
+    ValueError
+        If there is no such sampler, or it does not use an option that is given.
+    """
+
+    name: str
+    hidden: bool
+    options: Mapping[str, Any]
+    draws: Mapping[str, Any]
+
+    def __post_init__(self) -> None:
+        if self.name not in self._all:
+            raise ArgumentValueError(
+                "sampler",
+                "has no form for hidden layers",
+                f"choose {' or '.join(self._all)}",
+                value=self.name,
+            )
+        for option, value in {**self.options, **self.draws}.items():
+            if value is None or self._uses(self.name, option):
+                continue
+            users = " or ".join(other for other in self._all if self._uses(other, option))
+            raise ArgumentValueError(
+                option,
+                f"does nothing with --sampler {self.name}" + (" and --start" * self.hidden),
+                "leave it out" + (f", or give --sampler {users}" if users else ""),
+                value=value,
+            )
+
+    @property
+    def _all(self) -> Mapping[str, tuple[type[Any], Maker]]:
+        return HIDDEN_SAMPLERS if self.hidden else SAMPLERS
+
+    def _uses(self, name: str, option: str) -> bool:
+        kind, make = self._all[name]
+        if option in self.options:
+            return option in inspect.signature(make).parameters
+        # A single content is drawn once, and one that is not random only so many times.
+        return not kind.constant and (option == "samples" or is_random(kind))
+
+    def planned(self, window: tuple[int, ...]) -> Planned:
+        """Return what stands in for the sampler until it is made."""
+        kind, _ = self._all[self.name]
+        return (PlannedNormal if hasattr(kind, "transform") else Planned)(kind, window)
+
+    def make(self, setting: Setting) -> Sampler:
+        """Make the sampler, which may take long."""
+        _, make = self._all[self.name]
+        return make(setting, **{key: v for key, v in self.options.items() if v is not None})
+
+
+def _activations(setting: Setting, folder: Path | None, limit: int | None) -> np.ndarray:
+    """Activations ``(n, *spatial, c)`` of the layer at which the explanation starts."""
+    if folder is None:
+        _needs_images("start", setting.start)
+    net, layer = setting.net, str(setting.start)
+    images = ImageFolder(folder, net.image_size, limit)
     parts = []
-    with progress_bar(len(images), "images", progress, layer) as bar:
+    with progress_bar(len(images), "images", setting.progress, layer) as bar:
         for first in range(0, len(images), BATCH):
             batch = np.stack([images[i] for i in range(first, min(first + BATCH, len(images)))])
             parts.append(np.asarray(net(batch, (layer,))[layer]))
@@ -152,48 +248,7 @@ def _activations(net: Classifier, layer: str, images: ImageFolder, progress: boo
     return np.concatenate(parts)
 
 
-def in_options(message: str) -> str:
-    """Put the message of an error into the words of the command line.
-
-    Examples
-    --------
-    >>> in_options("batch_size=0 must be an int of at least 1")
-    '--batch-size=0 must be an int of at least 1'
-    """
-    # Only words that stand free or before an equals sign: file names may hold these as well.
-    free = rf"(?<!\S)({'|'.join(OPTIONS)})(?=[=,;:\s]|$)"
-    return re.sub(free, lambda found: OPTIONS[found[1]], message)
-
-
-def parse_classes(text: str) -> int | list[int | str]:
-    """Read ``3``, or names and ``#indices`` separated by semicolons.
-
-    Examples
-    --------
-    >>> parse_classes("3")
-    3
-    >>> parse_classes("tabby, tabby cat; #282")
-    ['tabby, tabby cat', 282]
-    """
-    if text.strip().isdecimal():
-        return int(text)
-    entries = [entry.strip() for entry in text.split(";") if entry.strip()]
-    return [int(e[1:]) if e[0] == "#" and e[1:].isdecimal() else e for e in entries]
-
-
-def parse_ints(text: str, argument: str) -> tuple[int, ...]:
-    """Read ``10`` or ``12,8``."""
-    try:
-        return tuple(int(part) for part in text.split(","))
-    except ValueError:
-        raise ValueError(
-            f"{argument}={text!r} must be an int, or ints separated by commas"
-        ) from None
-
-
-def parse_window(text: str) -> tuple[int, int]:
-    """Read the height and width of a window; one number stands for both."""
-    sizes = parse_ints(text, "window")
-    if len(sizes) > 2:
-        raise ValueError(f"window={text!r} has {len(sizes)} numbers; give one, or height,width")
-    return sizes[0], sizes[-1]
+def _needs_images(option: str, value: object) -> NoReturn:
+    raise ArgumentValueError(
+        option, "needs other images to learn from", "give --images FOLDER", value=value
+    )

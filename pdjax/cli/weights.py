@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pdjax.weights.convert import Contents, inspect
-from pdjax.weights.convert import convert as convert_file
-from pdjax.weights.download import fetch as fetch_file
-from pdjax.weights.match import printable
+from pdjax.cli.errors import Command
+
+# Networks and readers take a second to import, which `pdjax --help` has no need of.
+if TYPE_CHECKING:
+    from pdjax.weights.convert import Contents
 
 __all__ = ["app"]
 
@@ -19,7 +20,7 @@ app = typer.Typer(
 )
 
 
-@app.command()
+@app.command(cls=Command)
 def fetch(
     name: Annotated[str, typer.Argument(help="The network; `pdjax models` lists them.")],
     folder: Annotated[
@@ -29,27 +30,35 @@ def fetch(
     progress: Annotated[bool, typer.Option(help="Show the progress bar.")] = True,
 ) -> None:
     """Download the published weights of a network, once, and say where they are."""
-    typer.echo(str(fetch_file(name, progress=progress, folder=folder)))
+    from pdjax.weights import download
+
+    typer.echo(str(download.fetch(name, progress=progress, folder=folder)))
 
 
-@app.command(name="inspect")
+@app.command(name="inspect", cls=Command)
 def show(file: Annotated[Path, typer.Argument(help="A file of weights.")]) -> None:
     """List the arrays of a file: name, shape and dtype."""
+    from pdjax.weights.convert import inspect
+
     typer.echo(_table(inspect(file)))
 
 
-@app.command()
+@app.command(cls=Command)
 def convert(
     file: Annotated[Path, typer.Argument(help="A file of weights.")],
     output: Annotated[Path, typer.Argument(help="The .safetensors file to write.")],
     model: Annotated[str, typer.Option(help="The network that the weights are of.")],
 ) -> None:
     """Write the weights of a network as a .safetensors file, for `--weights`."""
-    convert_file(file, output, model)
+    from pdjax.weights import convert as converting
+
+    converting.convert(file, output, model)
     typer.echo(str(output))
 
 
 def _table(contents: Contents) -> str:
+    from pdjax.weights.readers.binary import printable
+
     rows = [
         (printable(name), "x".join(map(str, shape)) or "-", dtype)
         for name, shape, dtype in contents.entries

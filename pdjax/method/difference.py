@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 
+from pdjax._checks import ArgumentValueError, check_key, check_sampler
 from pdjax._types import Array, Float, Int, Key, Params, Sampler
 from pdjax.classifier import NamedOutputs, activation_shapes, check_layers
-from pdjax.local.grouping import check_batch_size
-from pdjax.method.bias import Jackknife
 from pdjax.method.evaluation import ENGINES
-from pdjax.method.maps import Maps, Observe, Rule, relevance_maps
+from pdjax.method.maps import Maps, relevance_maps
 from pdjax.method.marginalize import marginalize
-from pdjax.method.measures import MEASURES
+from pdjax.method.measures import Measure, find_measure
 from pdjax.method.schemes import SCHEMES, Scheme
+from pdjax.method.units import Readings, readouts
 from pdjax.method.windows import WindowGrid
 
-__all__ = ["check_choice", "check_drawing", "check_samples", "prediction_difference"]
+__all__ = ["prediction_difference"]
 
 
 def prediction_difference(
@@ -37,7 +36,7 @@ def prediction_difference(
     layers: Sequence[str] | None = None,
     probabilities: tuple[str, ...] = ("prob",),
     num_training_images: int | None = None,
-    measure: str = "weight_of_evidence",
+    measure: str | Measure = "weight_of_evidence",
     engine: str = ENGINES[0],
     batch_size: int | None = None,
     lowerings: bool = True,
@@ -78,7 +77,7 @@ def prediction_difference(
         activation difference.
     num_training_images : int, optional
         N of Laplace's correction; None switches it off.
-    measure : {"weight_of_evidence", "probability_difference", "information_difference"}
+    measure : {"weight_of_evidence", "probability_difference", "information_difference"} or Measure
         The measure for probabilities.
     engine : {"local", "dense"}
         Whether only what a window can change is evaluated (see `pdjax.local`), or all of ``f``;
@@ -115,66 +114,59 @@ def prediction_difference(
     >>> bool(maps.relevance["prob"][0, 2, 2] > 0)
     True
     """
-    check_drawing(sampler, rng_key)
-    check_choice("engine", engine, ENGINES)
-    check_choice("measure", measure, MEASURES)
+    check_sampler(sampler)
+    check_key(rng_key)
+    wanted = find_measure(measure)
     scheme = Scheme(sampling, num_samples)
-    check_samples(sampler, image.shape, scheme)
-    check_batch_size(batch_size)
+    scheme.check_error(sampler)
+    sampler.check(tuple(image.shape), num_samples)
     named = NamedOutputs.of(f, probabilities)
     shapes = activation_shapes(named, params, image.shape, image.dtype)
     layers = tuple(shapes) if layers is None else check_layers(layers, tuple(shapes))
     deciding = next((name for name in probabilities if name in shapes), list(shapes)[-1])
     num_classes = shapes[deciding].shape[-1]
-    rule = Rule(tuple(probabilities), num_classes, num_training_images, measure)
     _check_classes(classes, num_classes)
     if classes is None:
         classes = jnp.arange(num_classes)
     elif isinstance(classes, int):
         scores = named(params, image[None], (deciding,))[deciding][0]
         classes = jax.lax.top_k(scores, classes)[1]
-    observe, inputs = Observe(named, layers, rule), (params, jnp.asarray(classes, jnp.int32))
+    reads = readouts(
+        {layer: shapes[layer].shape[1:] for layer in layers},
+        probabilities=probabilities,
+        num_classes=num_classes,
+        num_training_images=num_training_images,
+        measure=wanted,
+    )
+    readings, inputs = Readings(named, reads), (params, jnp.asarray(classes, jnp.int32))
     moments = marginalize(
-        observe, inputs, image, sampler,
-        rng_key=rng_key, num_samples=num_samples, stride=stride, sampling=sampling,
-        bias=Jackknife(rule) if bias_correction else None,
-        engine=engine, batch_size=batch_size, lowerings=lowerings,
-    )  # fmt: skip
+        readings,
+        inputs,
+        image,
+        sampler,
+        rng_key=rng_key,
+        num_samples=num_samples,
+        stride=stride,
+        sampling=sampling,
+        bias=readings.jackknife if bias_correction else None,
+        engine=engine,
+        batch_size=batch_size,
+        lowerings=lowerings,
+    )
     grid = WindowGrid(image.shape[:-1], sampler.window, stride)
     replicates = jnp.full(grid.size, scheme.replicates)
-    return relevance_maps(observe(inputs, image[None]), moments, replicates, grid=grid, rule=rule)
-
-
-def check_drawing(sampler: Any, rng_key: Any) -> None:
-    """Raise TypeError where one of the two is something else."""
-    if not isinstance(sampler, Sampler):
-        raise TypeError(
-            f"sampler={sampler!r} is no sampler; give one such as pdjax.ConditionalGaussian("
-            "pdjax.PatchStatistics.natural_images(), window=10)"
-        )
-    if not isinstance(rng_key, jax.Array):
-        raise TypeError(f"rng_key={rng_key!r} is no random key; give one such as jax.random.key(0)")
-
-
-def check_samples(sampler: Sampler, image_shape: tuple[int, ...], scheme: Scheme) -> None:
-    """Raise ValueError where the sampler does not fit the image or the scheme of sampling."""
-    scheme.check(sampler)
-    if scheme.num_samples == 1 and not sampler.constant:
-        raise ValueError("num_samples=1 leaves the standard error unknown; take 2 samples or more")
-    sampler.check(tuple(image_shape), scheme.num_samples)
+    return relevance_maps(readings(inputs, image[None]), moments, replicates, grid, reads)
 
 
 def _check_classes(classes: object, num_classes: int) -> None:
     if isinstance(classes, int) and not 1 <= classes <= num_classes:
-        raise ValueError(
-            f"classes={classes} must be between 1 and {num_classes}, the number of classes; put an "
-            "index into a list to explain that one class"
+        raise ArgumentValueError(
+            "classes",
+            f"must be between 1 and {num_classes}, the number of classes",
+            "put an index into a list to explain that one class",
+            value=classes,
         )
     if isinstance(classes, Sequence) and any(not 0 <= c < num_classes for c in classes):
-        raise ValueError(f"classes={classes!r} must be indices from 0 to {num_classes - 1}")
-
-
-def check_choice(argument: str, value: str, choices: Sequence[str]) -> None:
-    """Raise ValueError where ``value`` is not one of ``choices``."""
-    if value not in choices:
-        raise ValueError(f"{argument}={value!r} is unknown; choose from {', '.join(choices)}")
+        raise ArgumentValueError(
+            "classes", f"must be indices from 0 to {num_classes - 1}", value=classes
+        )

@@ -3,67 +3,90 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 import math
 from typing import Any
 
 import jax
-import jax.extend
 import jax.numpy as jnp
 import numpy as np
 
-from pdjax._types import Array, Float, Function, Int, Params
+from pdjax._checks import check_choice, check_count
+from pdjax._devices import memory_bytes, platform
+from pdjax._types import Array, Float, Function, Int, Params, static
 from pdjax.jaxprs.lowerings import tuned
+from pdjax.jaxprs.program import trace
 from pdjax.local import Record, record
-from pdjax.local.evaluating import evaluate_windows
-from pdjax.local.grouping import map_in_groups
+from pdjax.local.evaluating import evaluate_windows, map_in_groups
 from pdjax.method.windows import paste
 
-__all__ = ["ENGINES", "Dense", "Evaluation", "evaluate_at", "prepare", "suggest_batch_size"]
+__all__ = ["ENGINES", "Dense", "Engine", "Evaluation", "evaluate_at", "suggest_batch_size"]
 
 ENGINES = ("local", "dense")
 """Ways to evaluate a JAX function at perturbed images; the first is the default."""
 
 
-@functools.partial(
-    jax.tree_util.register_dataclass,
-    data_fields=("image",),
-    meta_fields=("f", "batch_size", "lowerings"),
-)
+@jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True, eq=False)
 class Dense:
     """A function to be run on whole images, ``batch_size`` of them at a time."""
 
-    image: Any
-    f: Function
-    batch_size: int
-    lowerings: bool
+    image: jax.Array
+    f: Function = static()
+    batch_size: int = static()
+    lowerings: bool = static()
 
 
 Evaluation = Record | Dense
 """A PyTree that knows how to evaluate a function at perturbed images."""
 
 
-def prepare(
-    engine: str,
-    f: Function,
-    params: Params,
-    image: Float[Array, "*spatial c"],
-    window: tuple[int, ...],
-    batch_size: int | None,
-    num_images: int,
-    lowerings: bool,
-) -> Evaluation:
-    """Make an evaluation for about ``num_images`` perturbed images.
+@dataclasses.dataclass(frozen=True)
+class Engine:
+    """How a function is evaluated at perturbed images: static, hashable.
 
-    For the local one the function is run once on the image as it is.
+    Parameters
+    ----------
+    engine : str
+        One of `ENGINES`.
+    batch_size : int, optional
+        Perturbed images evaluated at once, at most; by default what is predicted to be fastest.
+    lowerings : bool
+        Whether operations are put in the form that the device runs fastest.
     """
-    if engine == "local":
-        return record(
-            f, params, image, window,
-            batch_size=batch_size, num_images=num_images, lowerings=lowerings,
-        )  # fmt: skip
-    return Dense(image, f, batch_size or suggest_batch_size(f, params, image), lowerings)
+
+    engine: str = ENGINES[0]
+    batch_size: int | None = None
+    lowerings: bool = True
+
+    def __post_init__(self) -> None:
+        check_choice("engine", self.engine, ENGINES)
+        if self.batch_size is not None:
+            check_count("batch_size", self.batch_size)
+
+    def prepare(
+        self,
+        f: Function,
+        params: Params,
+        image: Float[Array, "*spatial c"],
+        window: tuple[int, ...],
+        num_images: int,
+    ) -> Evaluation:
+        """Make an evaluation for about ``num_images`` images that are perturbed in a window.
+
+        For the local one the function is run once on the image as it is.
+        """
+        if self.engine == "local":
+            return record(
+                f,
+                params,
+                image,
+                window,
+                batch_size=self.batch_size,
+                num_images=num_images,
+                lowerings=self.lowerings,
+            )
+        batch_size = self.batch_size or suggest_batch_size(f, params, image)
+        return Dense(image, f, batch_size, self.lowerings)
 
 
 def evaluate_at(
@@ -90,31 +113,24 @@ def suggest_batch_size(f: Function, params: Params, image: Float[Array, "*spatia
     On a CPU small batches stay in the cache, but the parameters are read once a batch: the batch
     is as large as it takes for that to add an eighth at most to the bytes read and written,
     between 4 and 64 images. Elsewhere it is up to 512 images. In both cases the largest step of
-    ``f``, three times over, takes at most 1 GiB, or a quarter of the device's memory.
+    ``f``, three times over, takes at most a quarter of the device's memory.
     """
     one, two = (
-        _step_bytes(jax.make_jaxpr(f)(params, jax.ShapeDtypeStruct((n, *image.shape), image.dtype)))
-        for n in (1, 2)
+        _step_bytes(f, params, jax.ShapeDtypeStruct((n, *image.shape), image.dtype)) for n in (1, 2)
     )
     # The difference leaves out what does not grow with the batch: parameters.
     steps = [b - a for a, b in zip(one, two, strict=False)]
-    device = jax.local_devices()[0]
-    if device.platform == "cpu":
+    wanted = 512
+    if platform() == "cpu":
         parameters = sum(leaf.nbytes for leaf in jax.tree.leaves(params))
-        memory, wanted = 2**30, int(np.clip(8 * parameters / max(sum(steps), 1), 4, 64))
-    else:
-        stats = device.memory_stats() or {}
-        memory, wanted = stats.get("bytes_limit", 8 * 2**30) // 4, 512
+        wanted = int(np.clip(8 * parameters / max(sum(steps), 1), 4, 64))
+    memory = memory_bytes() // 4
     return int(np.clip(memory // max(3 * max(steps, default=0), 1), 1, wanted))
 
 
-def _step_bytes(closed: jax.extend.core.ClosedJaxpr) -> list[int]:
-    """Bytes of the inputs and outputs of every step of a traced function."""
-    sizes = []
-    for equation in closed.jaxpr.eqns:
-        arrays = [v.aval for v in (*equation.invars, *equation.outvars)]
-        sizes.append(sum(math.prod(a.shape) * a.dtype.itemsize for a in arrays if a.shape))
-        for inner in jax.tree.leaves(tuple(equation.params.values())):
-            if isinstance(inner, jax.extend.core.ClosedJaxpr):
-                sizes += _step_bytes(inner)
-    return sizes
+def _step_bytes(f: Function, params: Params, images: jax.ShapeDtypeStruct) -> list[int]:
+    """Bytes of the inputs and outputs of every step of a function."""
+    return [
+        sum(math.prod(a.shape) * a.dtype.itemsize for a in (*step.in_avals, *step.out_avals))
+        for step in trace(f, params, images).program.steps
+    ]

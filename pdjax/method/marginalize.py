@@ -9,6 +9,7 @@ depend on the chunk, on the number of devices, or on which windows are asked for
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -18,12 +19,22 @@ import numpy as np
 from jax.sharding import PartitionSpec
 
 from pdjax._types import Array, Float, Function, Int, Key, Params, Sampler
-from pdjax.local.grouping import map_in_groups
-from pdjax.method.evaluation import ENGINES, Evaluation, evaluate_at, prepare
+from pdjax.local.evaluating import map_in_groups
+from pdjax.method.evaluation import ENGINES, Engine, Evaluation, evaluate_at
 from pdjax.method.schemes import SCHEMES, Scheme
 from pdjax.method.windows import WindowGrid
 
-__all__ = ["Bias", "Moments", "draw", "marginalize", "moments"]
+__all__ = [
+    "Bias",
+    "Design",
+    "Moments",
+    "draw",
+    "first_draws",
+    "marginalize",
+    "moments",
+    "shard_over_devices",
+    "summarise",
+]
 
 MIN_IMAGES_PER_CALL = 64
 
@@ -47,6 +58,29 @@ class Moments(NamedTuple):
     mean: Any
     variance: Any
     bias: Mapping[str, jax.Array]
+
+
+@dataclasses.dataclass(frozen=True)
+class Design:
+    """Which windows there are, what is drawn for each, and what is made of it: static, hashable.
+
+    Attributes
+    ----------
+    grid : WindowGrid
+        All windows.
+    scheme : Scheme
+        The samples of one draw of a window, and how they go together.
+    bias : callable or None
+        What is estimated beside mean and variance.
+    """
+
+    grid: WindowGrid
+    scheme: Scheme
+    bias: Bias | None = None
+
+    def windows_at_once(self, batch_size: int) -> int:
+        """Windows given to a device in one call, so that calls are few and memory is bounded."""
+        return max(1, max(batch_size, MIN_IMAGES_PER_CALL) // self.scheme.num_samples)
 
 
 def marginalize(
@@ -115,17 +149,18 @@ def marginalize(
     >>> result.mean.shape, float(result.mean[0])
     ((25,), 32.0)
     """
+    how = Engine(engine, batch_size, lowerings)
     scheme = Scheme(sampling, num_samples)
     scheme.check(sampler)
     grid = WindowGrid(image.shape[:-1], sampler.window, stride)
-    images = grid.size * num_samples
-    evaluation = prepare(engine, f, params, image, grid.window, batch_size, images, lowerings)
-    windows = windows_per_chunk(evaluation.batch_size, num_samples)
+    design = Design(grid, scheme, bias)
+    evaluation = how.prepare(f, params, image, grid.window, grid.size * num_samples)
 
     def chunk(draws: jax.Array) -> Moments:
-        return moments(evaluation, params, image, sampler, rng_key, draws, grid, scheme, bias)
+        return moments(evaluation, params, image, sampler, rng_key, draws, design)
 
-    return map_in_groups(chunk, first_draws(np.arange(grid.size)), windows)
+    every_window = first_draws(np.arange(grid.size))
+    return map_in_groups(chunk, every_window, design.windows_at_once(evaluation.batch_size))
 
 
 def first_draws(windows: np.ndarray) -> Int[Array, "windows 2"]:
@@ -140,17 +175,15 @@ def moments(
     sampler: Sampler,
     rng_key: Key[Array, ""],
     draws: Int[Array, "windows 2"],
-    grid: WindowGrid,
-    scheme: Scheme,
-    bias: Bias | None,
+    design: Design,
 ) -> Moments:
     """Moments of the evaluated function for some draws of windows.
 
     A row of ``draws`` has the index of a window in the grid, and how often samples have been drawn
     for it before: each draw has samples of its own.
     """
-    origins, patches = draw(image, sampler, rng_key, draws, grid, scheme)
-    return summarise(evaluate_at(evaluation, params, origins, patches), scheme, bias)
+    origins, patches = draw(image, sampler, rng_key, draws, design)
+    return summarise(evaluate_at(evaluation, params, origins, patches), design)
 
 
 def draw(
@@ -158,22 +191,23 @@ def draw(
     sampler: Sampler,
     rng_key: Key[Array, ""],
     draws: Int[Array, "windows 2"],
-    grid: WindowGrid,
-    scheme: Scheme,
+    design: Design,
 ) -> tuple[Int[Array, "windows d"], Float[Array, "windows samples ..."]]:
     """Origins and sampled contents of windows, for `moments`."""
+    grid = design.grid
     origins = grid.origins(draws[:, 0])
 
     def sample(index: jax.Array, before: jax.Array, origin: jax.Array) -> jax.Array:
         first = jax.random.fold_in(rng_key, index)
         key = jnp.where(before == 0, first, jax.random.fold_in(first, before))
-        return scheme.sample(sampler, key, image, origin)
+        return design.scheme.sample(sampler, key, image, origin)
 
     return origins, jax.vmap(sample)(grid.key_indices(origins), draws[:, 1], origins)
 
 
-def summarise(outputs: Any, scheme: Scheme, bias: Bias | None = None) -> Moments:
+def summarise(outputs: Any, design: Design) -> Moments:
     """Moments over replicates of a PyTree of arrays ``(windows * num_samples, ...)``."""
+    scheme = design.scheme
     groups = (scheme.replicates, scheme.num_samples // scheme.replicates)
     replicates = jax.tree.map(lambda a: a.reshape(-1, *groups, *a.shape[1:]).mean(2), outputs)
     mean = jax.tree.map(lambda a: a.mean(1), replicates)
@@ -181,12 +215,7 @@ def summarise(outputs: Any, scheme: Scheme, bias: Bias | None = None) -> Moments
     variance = jax.tree.map(
         lambda a, m: jnp.square(a - m[:, None]).sum(1) / freedom, replicates, mean
     )
-    return Moments(mean, variance, {} if bias is None else bias(replicates))
-
-
-def windows_per_chunk(batch_size: int, num_samples: int) -> int:
-    """Windows given to a device in one call, so that calls are few and memory is bounded."""
-    return max(1, max(batch_size, MIN_IMAGES_PER_CALL) // num_samples)
+    return Moments(mean, variance, {} if design.bias is None else design.bias(replicates))
 
 
 def shard_over_devices(step: Callable[..., Moments], devices: int) -> Callable[..., Moments]:

@@ -1,32 +1,39 @@
-"""Measures of relevance: how an output differs when a window is unknown, and its standard error.
+"""Measures of relevance: what an output loses when a window is unknown, its error and its bias.
 
 Weight of evidence, probability difference and information difference are for class
-probabilities; the activation difference is for everything else.
+probabilities; the activation difference is for everything else. A measure of one's own is a
+subclass of `Measure` that says what it makes of a probability.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import math
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import Any, ClassVar, NamedTuple
 
+import jax
 import jax.numpy as jnp
 
+from pdjax._checks import ArgumentTypeError, ArgumentValueError, check_choice
 from pdjax._types import Array, Float
 
 __all__ = [
+    "ACTIVATION_DIFFERENCE",
     "MEASURES",
+    "ActivationDifference",
+    "InformationDifference",
+    "Jackknife",
+    "Measure",
     "Probability",
+    "ProbabilityDifference",
+    "WeightOfEvidence",
     "activation_difference",
+    "find_measure",
     "information_difference",
-    "laplace",
-    "laplace_slope",
-    "measure_probability",
     "probability_difference",
     "weight_of_evidence",
 ]
-
-MEASURES = ("weight_of_evidence", "probability_difference", "information_difference")
-"""Names of the measures for class probabilities."""
 
 
 class Probability(NamedTuple):
@@ -70,22 +77,21 @@ def weight_of_evidence(
         at least the smallest normal number of their dtype (a complement found by subtraction: at
         least half the spacing below one).
 
+    Raises
+    ------
+    ValueError
+        If only one of the two counts is given.
+
     Examples
     --------
     >>> import jax.numpy as jnp
     >>> float(weight_of_evidence(jnp.array(0.8), jnp.array(0.5)))
     2.0
     """
-    with_window = _probability(p, complement)
-    without = _probability(p_without, complement_without)
-    return _log_odds(with_window, num_training_images, num_classes) - _log_odds(
-        without, num_training_images, num_classes
+    measure = WeightOfEvidence(num_training_images, num_classes)
+    return measure.difference(
+        _probability(p, complement), _probability(p_without, complement_without)
     )
-
-
-def activation_difference(z: Float[Array, ...], z_without: Float[Array, ...]) -> Float[Array, ...]:
-    """Activation minus its mean over samples of the window, in the unit of the activation."""
-    return jnp.asarray(z) - jnp.asarray(z_without)
 
 
 def probability_difference(p: Float[Array, ...], p_without: Float[Array, ...]) -> Float[Array, ...]:
@@ -105,81 +111,285 @@ def information_difference(
     Always finite: without the correction, probabilities are taken as at least the smallest normal
     number of their dtype.
     """
-    corrected = [
-        laplace(_probability(value, None), num_training_images, num_classes)
-        for value in (p, p_without)
-    ]
-    return jnp.log2(corrected[0].p) - jnp.log2(corrected[1].p)
+    measure = InformationDifference(num_training_images, num_classes)
+    return measure.difference(_probability(p, None), _probability(p_without, None))
 
 
-def measure_probability(
-    measure: str,
-    reference: Probability,
-    without: Probability,
-    error: Float[Array, ...],
-    num_training_images: int | None,
-    num_classes: int,
-) -> tuple[Float[Array, ...], Float[Array, ...]]:
-    """Relevance by one of `MEASURES`, and its standard error by the delta method.
+def activation_difference(z: Float[Array, ...], z_without: Float[Array, ...]) -> Float[Array, ...]:
+    """Activation minus its mean over samples of the window, in the unit of the activation."""
+    return jnp.asarray(z) - jnp.asarray(z_without)
 
-    ``error`` is the standard error of ``without.p``. The derivative of ``log2 odds`` with respect
-    to p is ``a / (p (1 - p) ln 2)`` and that of ``log2 p`` is ``a / (p ln 2)``, at the corrected
-    probabilities, with ``a = N / (N + K)`` the slope of the correction.
+
+@dataclasses.dataclass(frozen=True)
+class Measure:
+    """What relevance is: what a function of the output loses when a window is unknown.
+
+    Static and hashable. A measure of class probabilities of one's own names itself and gives that
+    function, `transform`; its standard error then follows by the delta method and its bias by the
+    jackknife. An instance is passed as ``measure=`` to `explain` and `prediction_difference`.
+
+    Parameters
+    ----------
+    num_training_images : int, optional
+        N of Laplace's correction; None switches it off. Filled in for each layer.
+    num_classes : int, optional
+        K of Laplace's correction. Filled in for each layer.
+
+    Attributes
+    ----------
+    name : str
+        The name by which it is asked for, as an identifier.
+    title : str
+        What it is called in pictures.
+    unit : str
+        The unit of relevance; empty where it has none, or that of the activation.
+    of_probabilities : bool
+        Whether it is of class probabilities (`Probability`), or of any other activation.
+    linear : bool
+        Whether it is linear in the output, and so has no bias.
+
+    Examples
+    --------
+    >>> import jax.numpy as jnp
+    >>> class ArcSine(Measure):
+    ...     name, title = "arc_sine", "difference of arc sines"
+    ...     def transform(self, probability):
+    ...         return 2 * jnp.arcsin(jnp.sqrt(probability.p))
+    >>> half, none = (Probability(jnp.array(p), jnp.array(1 - p)) for p in (0.5, 0.0))
+    >>> round(float(ArcSine().difference(half, none)), 4)
+    1.5708
     """
-    if measure == "probability_difference":
-        return probability_difference(reference.p, without.p), error
-    counts = (num_training_images, num_classes)
-    corrected = laplace(without, *counts)
-    slope = laplace_slope(*counts)
-    # One factor after the other: their product would leave the normal numbers.
-    bits_per_unit = slope / math.log(2) / corrected.p
-    if measure == "information_difference":
-        difference = jnp.log2(laplace(reference, *counts).p) - jnp.log2(corrected.p)
-        return difference, error * bits_per_unit
-    difference = _log_odds(reference, *counts) - _log_odds(without, *counts)
-    return difference, error * bits_per_unit / corrected.complement
+
+    num_training_images: int | None = None
+    num_classes: int | None = None
+
+    name: ClassVar[str] = "measure"
+    title: ClassVar[str] = "relevance"
+    unit: ClassVar[str] = ""
+    of_probabilities: ClassVar[bool] = True
+    linear: ClassVar[bool] = False
+
+    def __post_init__(self) -> None:
+        if self.num_training_images is not None and self.num_classes is None:
+            raise ArgumentValueError(
+                "num_classes",
+                "is needed for Laplace's correction",
+                "give it with num_training_images",
+            )
+
+    @property
+    def label(self) -> str:
+        """Title and unit, as a colour bar has them."""
+        return f"{self.title} ({self.unit})" if self.unit else self.title
+
+    def transform(self, probability: Probability) -> Float[Array, ...]:
+        """Return what the window's absence takes something from, entry by entry."""
+        raise NotImplementedError
+
+    def difference(self, reference: Any, without: Any) -> Float[Array, ...]:
+        """Relevance: what is lost from ``reference``, the output as it is, to ``without``."""
+        return self.transform(reference) - self.transform(without)
+
+    def standard_error(self, without: Any, error: Float[Array, ...]) -> Float[Array, ...]:
+        """Standard error of relevance, from the standard error of the probability ``without.p``."""
+        # What is added to a probability is taken from its complement.
+        tangent = Probability(error, -error)
+        return jnp.abs(jax.jvp(self.transform, (without,), (tangent,))[1])
+
+    def bias(self, replicates: Probability) -> Float[Array, "windows classes"] | None:
+        """Estimate the bias of relevance by the jackknife (see `Jackknife`); None if it has none.
+
+        ``replicates`` are arrays ``(windows, replicates, classes)``.
+        """
+        if self.linear:
+            return None
+        count = replicates.p.shape[1]
+        mean = jax.tree.map(lambda a: a.mean(1, keepdims=True), replicates)
+        others = jax.tree.map(lambda a, m: m + (m - a) / max(count - 1, 1), replicates, mean)
+        change = self.transform(Probability(*others)) - self.transform(Probability(*mean))
+        return -change.mean(1) * max(count - 1, 1)
+
+    def _corrected(self, probability: Probability) -> Probability:
+        """Laplace's correction ``p <- (p N + 1) / (N + K)``; both parts are positive after it."""
+        p, complement = probability
+        if self.num_training_images is not None:
+            total = self._total
+            scale = self.num_training_images / total
+            p = p * scale + 1 / total
+            complement = complement * scale + (total - self.num_training_images - 1) / total
+        tiny = jnp.finfo(p.dtype).tiny
+        return Probability(jnp.maximum(p, tiny), jnp.maximum(complement, tiny))
+
+    @property
+    def _total(self) -> int:
+        """N + K, the denominator of Laplace's correction."""
+        return (self.num_training_images or 0) + (self.num_classes or 0)
+
+    @property
+    def _slope(self) -> float:
+        """Change of the corrected probability with the probability: ``N / (N + K)``, or 1."""
+        if self.num_training_images is None:
+            return 1.0
+        return self.num_training_images / self._total
 
 
-def laplace(
-    value: Probability, num_training_images: int | None, num_classes: int | None
-) -> Probability:
-    """Laplace's correction ``p <- (p N + 1) / (N + K)``; both parts are positive after it."""
-    p, complement = value
-    if num_training_images is not None:
-        total = _total(num_training_images, num_classes)
-        scale = num_training_images / total
-        p = p * scale + 1 / total
-        complement = complement * scale + (total - num_training_images - 1) / total
-    tiny = jnp.finfo(p.dtype).tiny
-    return Probability(jnp.maximum(p, tiny), jnp.maximum(complement, tiny))
+class WeightOfEvidence(Measure):
+    """``log2 odds(p) - log2 odds(p_without)`` in bits; see `weight_of_evidence`."""
 
+    name, title, unit = "weight_of_evidence", "weight of evidence", "bits"
 
-def laplace_slope(num_training_images: int | None, num_classes: int | None) -> float:
-    """Change of the corrected probability with the probability, ``N / (N + K)``; 1 without N."""
-    if num_training_images is None:
-        return 1.0
-    return num_training_images / _total(num_training_images, num_classes)
+    def transform(self, probability: Probability) -> Float[Array, ...]:
+        """Log-odds of the corrected probability, base 2."""
+        corrected = self._corrected(probability)
+        return jnp.log2(corrected.p) - jnp.log2(corrected.complement)
 
+    def standard_error(self, without: Probability, error: Float[Array, ...]) -> Float[Array, ...]:
+        """``error * a / (p (1 - p) ln 2)``, with ``a = N / (N + K)`` of the correction."""
+        corrected = self._corrected(without)
+        # One factor after the other: their product would leave the normal numbers.
+        return error * (self._slope / math.log(2) / corrected.p) / corrected.complement
 
-def _total(num_training_images: int | None, num_classes: int | None) -> int:
-    """N + K, the denominator of Laplace's correction."""
-    if num_classes is None:
-        raise ValueError(
-            "num_classes is needed for Laplace's correction; give it with num_training_images"
+    def bias(self, replicates: Probability) -> Float[Array, "windows classes"]:
+        """Bias of the logarithm of the probability and of that of its complement, together."""
+        mean = Probability(replicates.p.mean(1), replicates.complement.mean(1))
+        corrected = self._corrected(mean)
+        bias = -_log2_bias(replicates.p, mean.p, corrected.p, self._slope)
+        return bias + _log2_bias(
+            replicates.complement, mean.complement, corrected.complement, self._slope
         )
-    return (num_training_images or 0) + num_classes
 
 
-def _probability(p: Array, complement: Array | None) -> Probability:
+class InformationDifference(Measure):
+    """``log2 p - log2 p_without`` in bits; see `information_difference`."""
+
+    name, title, unit = "information_difference", "information difference", "bits"
+
+    def transform(self, probability: Probability) -> Float[Array, ...]:
+        """Logarithm of the corrected probability, base 2."""
+        return jnp.log2(self._corrected(probability).p)
+
+    def standard_error(self, without: Probability, error: Float[Array, ...]) -> Float[Array, ...]:
+        """``error * a / (p ln 2)``, with ``a = N / (N + K)`` of the correction."""
+        return error * (self._slope / math.log(2) / self._corrected(without).p)
+
+    def bias(self, replicates: Probability) -> Float[Array, "windows classes"]:
+        """Bias of the logarithm of the probability."""
+        mean = Probability(replicates.p.mean(1), replicates.complement.mean(1))
+        return -_log2_bias(replicates.p, mean.p, self._corrected(mean).p, self._slope)
+
+
+class ProbabilityDifference(Measure):
+    """``p - p_without``; see `probability_difference`."""
+
+    name, title = "probability_difference", "probability difference"
+    linear = True
+
+    def transform(self, probability: Probability) -> Float[Array, ...]:
+        """Return the probability itself."""
+        return probability.p
+
+    def standard_error(self, without: Probability, error: Float[Array, ...]) -> Float[Array, ...]:
+        """Return that of the probability."""
+        return error
+
+
+class ActivationDifference(Measure):
+    """``z - z_without`` of any activation, in its unit; see `activation_difference`."""
+
+    name, title = "activation_difference", "activation difference"
+    of_probabilities = False
+    linear = True
+
+    def difference(
+        self, reference: Float[Array, ...], without: Float[Array, ...]
+    ) -> Float[Array, ...]:
+        """Activation minus its mean over samples."""
+        return activation_difference(reference, without)
+
+    def standard_error(
+        self, without: Float[Array, ...], error: Float[Array, ...]
+    ) -> Float[Array, ...]:
+        """Return that of the mean activation."""
+        return error
+
+
+ACTIVATION_DIFFERENCE = ActivationDifference()
+
+MEASURES: Mapping[str, type[Measure]] = {
+    measure.name: measure
+    for measure in (WeightOfEvidence, ProbabilityDifference, InformationDifference)
+}
+"""The measures of class probabilities that can be asked for by name; the first is the default."""
+
+
+def find_measure(measure: str | Measure) -> Measure:
+    """Return a measure of class probabilities that is asked for by name, or given."""
+    if isinstance(measure, str):
+        return MEASURES[check_choice("measure", measure, MEASURES)]()
+    if not isinstance(measure, Measure) or not measure.of_probabilities:
+        raise ArgumentTypeError(
+            "measure",
+            "is no measure of probabilities",
+            f"give one of {', '.join(MEASURES)}, or an instance of your own pdjax.Measure",
+            value=measure,
+        )
+    return measure
+
+
+@dataclasses.dataclass(frozen=True)
+class Jackknife:
+    """The bias of relevance, by layer, for `marginalize`: static, hashable.
+
+    The logarithm of a mean of few samples is not, on average, that of the mean of very many: it
+    bends, and the error has the same sign in neighbouring windows, so that averaging over the
+    windows of a pixel does not remove it. The jackknife estimates it from the replicates
+    themselves (Quenouille, 1956; Tukey, 1958; Efron and Stein, 1981).
+
+    With m the mean of R replicates, m_r that of all but replicate r, and g the measure's function
+    of a probability (log2 of the odds, or log2, after Laplace's correction), the relevance
+    ``g(p) - g(m)`` has an estimated bias of ``-(R - 1) (sum_r g(m_r) / R - g(m))``. Without it, it
+    is ``g(p) - (R g(m) - (R - 1) / R sum_r g(m_r))``, whose bias falls with the square of the
+    number of replicates instead of the number.
+
+    Measures that are linear in the replicates have no bias, and neither has a single replicate.
+
+    Attributes
+    ----------
+    measures : tuple of (str, Measure)
+        Layers and their measures.
+    """
+
+    measures: tuple[tuple[str, Measure], ...]
+
+    def __call__(self, replicates: Mapping[str, Any]) -> dict[str, jax.Array]:
+        """Return arrays ``(windows, classes)``, in the measure's unit, for layers with a bias.
+
+        ``replicates`` are arrays ``(windows, replicates, classes)`` by layer.
+        """
+        found = {
+            layer: measure.bias(replicates[layer])
+            for layer, measure in self.measures
+            if measure.of_probabilities
+        }
+        return {layer: bias for layer, bias in found.items() if bias is not None}
+
+
+def _log2_bias(values: jax.Array, mean: jax.Array, corrected: jax.Array, slope: float) -> jax.Array:
+    """Jackknife bias of the log2 of the corrected mean.
+
+    Each term is made of the small difference that leaving one replicate out makes, so that the
+    factor R - 1 does not multiply the rounding of the logarithms. Always finite: a mean over the
+    other replicates is taken as at least the spacing of floats at one, as a share of the mean.
+    """
+    others = max(values.shape[1] - 1, 1)
+    change = (mean[:, None] - values) * (slope / others) / corrected[:, None]
+    least = float(jnp.finfo(values.dtype).eps) - 1
+    return jnp.log1p(jnp.maximum(change, least)).mean(1) * (others / math.log(2))
+
+
+def _probability(p: Any, complement: Any | None) -> Probability:
     p = jnp.asarray(p)
     p = p if jnp.issubdtype(p.dtype, jnp.floating) else p.astype(float)
     if complement is None:
         return Probability(p, jnp.maximum(1 - p, jnp.finfo(p.dtype).epsneg / 2))
     return Probability(p, jnp.asarray(complement, p.dtype))
-
-
-def _log_odds(
-    value: Probability, num_training_images: int | None, num_classes: int | None
-) -> Array:
-    corrected = laplace(value, num_training_images, num_classes)
-    return jnp.log2(corrected.p) - jnp.log2(corrected.complement)

@@ -21,6 +21,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from pdjax._checks import ArgumentValueError, check_choice, check_count
 from pdjax._types import Array, Float, Int, Key, NormalSampler, Sampler
 
 __all__ = ["SCHEMES", "Scheme", "hypercube_leaves", "nested_uniform", "sobol_leaves"]
@@ -70,16 +71,14 @@ class Scheme:
     num_samples: int
 
     def __post_init__(self) -> None:
-        if self.name not in SCHEMES:
-            raise ValueError(f"sampling={self.name!r} is unknown; choose from {', '.join(SCHEMES)}")
-        count = self.num_samples
-        if not isinstance(count, int) or count < 1:
-            raise ValueError(f"num_samples={count!r} must be an int of at least 1")
+        check_choice("sampling", self.name, SCHEMES)
+        count = check_count("num_samples", self.num_samples)
         if self.name != "independent" and (count < 4 or count % 2):
-            raise ValueError(
-                f"num_samples={count} does not fit sampling={self.name!r}, which takes an even "
-                f"number of at least 4; take {max(4, count + count % 2)} samples, or "
-                "sampling='independent'"
+            raise ArgumentValueError(
+                "num_samples",
+                f"does not fit {self.name} sampling, which takes an even number of at least 4",
+                f"take {max(4, count + count % 2)} samples, or independent ones",
+                value=count,
             )
 
     @property
@@ -92,12 +91,23 @@ class Scheme:
         }[self.name]
 
     def check(self, sampler: Sampler) -> None:
-        """Raise ValueError where the scheme needs normal numbers and the sampler takes none."""
+        """Raise ValueError where the scheme does not go with a sampler."""
         if self.name != "independent" and not isinstance(sampler, NormalSampler):
-            raise ValueError(
-                f"sampling={self.name!r} needs a sampler that makes contents of normal numbers, "
-                f"which {type(sampler).__name__} does not; use ConditionalGaussian, or "
-                "sampling='independent'"
+            raise ArgumentValueError(
+                "sampling",
+                "needs a sampler that makes contents of normal numbers",
+                "use the conditional Gaussian, or independent samples",
+                value=self.name,
+            )
+
+    def check_error(self, sampler: Sampler) -> None:
+        """Raise ValueError where samples are too few to know the standard error."""
+        if self.num_samples == 1 and not sampler.constant:
+            raise ArgumentValueError(
+                "num_samples",
+                "leaves the standard error unknown",
+                "take 2 samples or more",
+                value=1,
             )
 
     def sample(

@@ -16,7 +16,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from pdjax._checks import by_sides, per_axis
+from pdjax._checks import ArgumentValueError, by_sides, per_axis
 from pdjax._types import Array, Float, Int, UInt
 
 __all__ = ["WindowGrid", "box_average", "box_average_error", "crop", "paste"]
@@ -67,14 +67,19 @@ class WindowGrid:
         strides = per_axis(stride, len(spatial), "stride")
         for size, k, step in zip(spatial, windows, strides, strict=True):
             if k > size:
-                raise ValueError(
-                    f"window={window!r} is larger than the image, {by_sides(spatial)} pixels; "
-                    "choose a smaller window or a larger image"
+                raise ArgumentValueError(
+                    "window",
+                    f"is larger than the image, {by_sides(spatial)} pixels",
+                    "choose a smaller window or a larger image",
+                    value=window,
                 )
             if step > k:
-                raise ValueError(
-                    f"stride={stride!r} is larger than the window, {by_sides(windows)}, so pixels "
-                    "between windows would be missed; choose a stride of at most the window"
+                raise ArgumentValueError(
+                    "stride",
+                    f"is larger than the window, {by_sides(windows)}, so pixels between windows "
+                    "would be missed",
+                    "choose a stride of at most the window",
+                    value=stride,
                 )
         object.__setattr__(self, "spatial", spatial)
         object.__setattr__(self, "window", windows)
@@ -117,9 +122,11 @@ class WindowGrid:
         for axis in range(len(self.spatial)):
             own, wanted = self.axis_origins(axis), other.axis_origins(axis)
             if not np.isin(wanted, own).all():
-                raise ValueError(
-                    f"stride={other.stride} has windows that are not at stride {self.stride}; "
-                    "make every stride a multiple of the next finer one"
+                raise ArgumentValueError(
+                    "stride",
+                    f"has windows that are not at stride {self.stride}",
+                    "make every stride a multiple of the next finer one",
+                    value=other.stride,
                 )
             places.append(np.searchsorted(own, wanted))
         return np.ravel_multi_index(np.ix_(*places), self.shape).ravel()

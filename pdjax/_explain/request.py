@@ -1,0 +1,304 @@
+"""What somebody asks for when an image is to be explained: every argument, default and check.
+
+A request is built once, by `explain`, by `preview` or by the command line. Building it checks what
+can be seen from the arguments alone; `Request.check` compares them with the network and the sampler
+before anything runs. The command line makes the sampler, which may take long, after that; until
+then something stands in for it that knows what is asked of a sampler before it is drawn from.
+"""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import functools
+import inspect
+import itertools
+import os
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, ParamSpec, TypeVar
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from pdjax._checks import (
+    ArgumentTypeError,
+    ArgumentValueError,
+    check_choice,
+    check_count,
+    check_image,
+    check_key,
+    check_sampler,
+)
+from pdjax._explain.budget import Budget
+from pdjax._explain.classes import select_classes
+from pdjax._files import writable_folder
+from pdjax._types import Array, Float, Key, Sampler
+from pdjax.classifier import Classifier, check_layers, wrap_callable
+from pdjax.method.evaluation import ENGINES, Engine
+from pdjax.method.measures import Measure, find_measure
+from pdjax.method.schemes import SCHEMES, Scheme
+from pdjax.method.windows import WindowGrid
+
+__all__ = ["CALLABLE", "PreviewRequest", "Request", "called_with", "coarse_to_fine"]
+
+CALLABLE = "callable"
+"""The engine for a function that is not written in JAX."""
+
+P = ParamSpec("P")
+Result = TypeVar("Result")
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Request:
+    """The arguments of `pdjax.explain`, which documents them."""
+
+    net: Classifier | Callable[[np.ndarray], Any]
+    image: Float[Array, "*spatial c"] | np.ndarray
+    sampler: Sampler
+    _: dataclasses.KW_ONLY
+    rng_key: Key[Array, ""]
+    num_samples: int | None = None
+    target_error: float | int | None = None
+    max_passes: int | None = None
+    stride: int | tuple[int, ...] = 1
+    sampling: str = SCHEMES[0]
+    bias_correction: bool = True
+    classes: int | Sequence[int | str] | None = None
+    layers: Sequence[str] | None = None
+    units: Mapping[str, Sequence[int | tuple[int, ...]]] | None = None
+    start: str | None = None
+    measure: str | Measure = "weight_of_evidence"
+    engine: str = ENGINES[0]
+    batch_size: int | None = None
+    lowerings: bool = True
+    progress: bool = False
+    checkpoint: str | os.PathLike[str] | None = None
+
+    def __post_init__(self) -> None:
+        check_image(self.image)
+        check_sampler(self.sampler)
+        check_key(self.rng_key)
+        check_choice("engine", self.engine, (*ENGINES, CALLABLE))
+        find_measure(self.measure)
+        if self.batch_size is not None:
+            check_count("batch_size", self.batch_size)
+        if not (self.plain or isinstance(self.net, Classifier)):
+            raise ArgumentTypeError(
+                "net",
+                "is no Classifier",
+                "make one with pdjax.Classifier.from_function, or pass engine='callable' for a "
+                "function that is not written in JAX",
+                value=self.net,
+            )
+        if self.checkpoint is not None:
+            writable_folder(Path(self.checkpoint), "checkpoint")
+        # Made once, by the dataclass that knows what fits, and kept.
+        _ = self.budget, self.scheme
+
+    @property
+    def plain(self) -> bool:
+        """Whether the network is a Python callable that is not written in JAX."""
+        return self.engine == CALLABLE
+
+    @functools.cached_property
+    def pixels(self) -> Float[Array, "*spatial c"]:
+        """The image, as it goes to the device."""
+        return jnp.asarray(self.image, jax.dtypes.canonicalize_dtype(np.float64))
+
+    @functools.cached_property
+    def classifier(self) -> Classifier:
+        """The network; a plain callable is asked once what it returns."""
+        if isinstance(self.net, Classifier):
+            return self.net
+        return wrap_callable(self.net, np.asarray(self.pixels))
+
+    @functools.cached_property
+    def budget(self) -> Budget:
+        """When to stop."""
+        return Budget(self.target_error, self.max_passes)
+
+    @functools.cached_property
+    def scheme(self) -> Scheme:
+        """The samples of a draw."""
+        count = self.num_samples
+        if count is None:
+            # Where samples go together, one is too few, whatever the sampler.
+            alone = self.sampler.constant and self.sampling == SCHEMES[0]
+            count = 1 if alone else self._samples_of_a_draw
+        return Scheme(self.sampling, count)
+
+    @property
+    def _samples_of_a_draw(self) -> int:
+        if not self.budget.given:
+            return 10
+        return 2 if self.sampling == SCHEMES[0] else 4
+
+    @property
+    def how(self) -> Engine:
+        """How a network written in JAX is evaluated."""
+        return Engine(self.engine, self.batch_size, self.lowerings)
+
+    @property
+    def stages(self) -> tuple[int | tuple[int, ...], ...]:
+        """Strides of the maps that are asked for, one after the other."""
+        return (self.stride,)
+
+    @functools.cached_property
+    def field_shape(self) -> tuple[int, ...]:
+        """Shape of the array whose windows are hidden: of the image, or of a hidden layer."""
+        net = self.classifier
+        return net.image_shape if self.start is None else net.activation_shape(self.start)
+
+    @functools.cached_property
+    def grids(self) -> tuple[WindowGrid, ...]:
+        """Windows that are asked for, stage by stage; each has those of the one before."""
+        window, spatial = self.sampler.window, self.field_shape[:-1]
+        return tuple(WindowGrid(spatial, window, stride) for stride in self.stages)
+
+    @property
+    def grid(self) -> WindowGrid:
+        """All windows."""
+        return self.grids[-1]
+
+    @property
+    def deciding(self) -> str:
+        """The layer whose numbers rank the classes."""
+        return (self.classifier.probabilities or self.classifier.layers)[-1]
+
+    @property
+    def wanted_layers(self) -> tuple[str, ...]:
+        """The layers to explain."""
+        return (self.deciding,) if self.layers is None else tuple(self.layers)
+
+    def chosen_classes(self, scores: np.ndarray) -> tuple[int, ...]:
+        """Indices of the classes to explain, given what the network gives for each."""
+        labels = self.classifier.labels
+        wanted = min(3, len(labels)) if self.classes is None else self.classes
+        return select_classes(wanted, labels, scores)
+
+    def check(self) -> None:
+        """Compare everything with the network and the sampler; nothing has run by then.
+
+        Raises
+        ------
+        ValueError
+            With the first argument that does not fit.
+        """
+        net = self.classifier
+        if self.pixels.shape != net.image_shape:
+            raise ArgumentValueError(
+                "image",
+                f"of shape {self.pixels.shape} does not fit {net.name}, which takes "
+                f"{net.image_shape}",
+                "load it with pdjax.load_image(path, size=net.image_size)",
+            )
+        check_layers(self.wanted_layers, net.layers)
+        self.chosen_classes(np.zeros(len(net.labels)))
+        if self.start is not None:
+            self._check_start(self.start)
+        self.scheme.check(self.sampler)
+        self.scheme.check_error(self.sampler)
+        self.sampler.check(self.field_shape, self.scheme.num_samples)
+        for coarse, fine in itertools.pairwise(self.grids):
+            fine.indices_of(coarse)
+        self.budget.check(self.grid, self.scheme, self.sampler)
+
+    def _check_start(self, start: str) -> None:
+        if self.plain:
+            raise ArgumentValueError(
+                "start",
+                "needs a network written in JAX",
+                "leave it out with the callable engine",
+                value=start,
+            )
+        check_layers((start,), self.classifier.layers)
+        if len(self.field_shape) < 2:
+            raise ArgumentValueError(
+                "start",
+                "has no spatial axes to hide windows of",
+                "choose a convolutional layer",
+                value=start,
+            )
+
+    def with_sampler(self, sampler: Sampler) -> Request:
+        """Return the same request, checked as it is, with the sampler that was still to be made.
+
+        Raises
+        ------
+        ValueError
+            If the sampler does not fit the image or the samples.
+        """
+        sampler.check(self.field_shape, self.scheme.num_samples)
+        request = copy.copy(self)
+        object.__setattr__(request, "sampler", sampler)
+        return request
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class PreviewRequest(Request):
+    """The arguments of `pdjax.preview`: those of `explain`, and a stride for every stage."""
+
+    strides: Sequence[int] | None = dataclasses.field(default=None, kw_only=True)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.strides is not None and len(self.strides) == 0:
+            raise ArgumentValueError("strides", "are none", "give at least one, e.g. (8, 4, 2, 1)")
+        if self.budget.given:
+            raise ArgumentValueError(
+                "preview",
+                "refines a map window by window, and a budget sample by sample",
+                "leave out one of them",
+            )
+
+    @property
+    def stages(self) -> tuple[int | tuple[int, ...], ...]:
+        """Strides of the maps that are asked for, from coarse to fine."""
+        if self.strides is not None:
+            return tuple(self.strides)
+        return coarse_to_fine(self.stride, self.sampler.window)
+
+
+def coarse_to_fine(
+    stride: int | tuple[int, ...], window: Sequence[int]
+) -> tuple[int | tuple[int, ...], ...]:
+    """Return the stride after up to three coarser ones, each twice the next.
+
+    Examples
+    --------
+    >>> coarse_to_fine(1, (10, 10)), coarse_to_fine(5, (12, 10)), coarse_to_fine(8, (10, 10))
+    ((8, 4, 2, 1), (10, 5), (8,))
+    """
+    if not isinstance(stride, int):
+        return (stride,)
+    strides = (stride * 2**k for k in (3, 2, 1))
+    return (*(coarse for coarse in strides if coarse <= min(window)), stride)
+
+
+def called_with(
+    kind: Callable[P, Request],
+) -> Callable[[Callable[[Any], Result]], Callable[P, Result]]:
+    """Let a function of a request be called with the arguments of one.
+
+    They stand in one place, the dataclass, from where help and editors read them as well.
+    """
+    arguments = inspect.signature(kind)
+
+    def decorate(function: Callable[[Any], Result]) -> Callable[P, Result]:
+        @functools.wraps(function)
+        def called(*args: P.args, **kwargs: P.kwargs) -> Result:
+            try:
+                arguments.bind(*args, **kwargs)
+            except TypeError as error:
+                raise TypeError(f"{function.__name__}() {error}") from None
+            return function(kind(*args, **kwargs))
+
+        returned = inspect.signature(function).return_annotation
+        called.__signature__ = arguments.replace(  # type: ignore[attr-defined]
+            return_annotation=returned
+        )
+        return called
+
+    return decorate

@@ -1,0 +1,47 @@
+"""What goes wrong, as the command line says it: in one sentence, by the names that were typed."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any, NoReturn
+
+import typer
+from typer.core import TyperCommand
+
+from pdjax._checks import ArgumentError
+
+__all__ = ["Command", "fail"]
+
+TYPED = {
+    "num_samples": "samples",
+    "rng_key": "seed",
+    "name": "model",
+    "mixture": "statistics",
+    "images": "folder",
+    "weights": "file",
+    "explanation": "result",
+    "path": "output",
+}
+"""Arguments that are called otherwise in Python, where a command has none of their own name."""
+
+
+class Command(TyperCommand):
+    """A command whose errors speak of ``--batch-size`` where a function's speak of batch_size."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command; a bad argument ends it with exit status 2."""
+        try:
+            return super().invoke(ctx)
+        except ArgumentError as error:
+            fail(error.sentence(self._as_typed(error.argument)))
+
+    def _as_typed(self, argument: str) -> str:
+        """Name an argument as it is typed, or as it is where it is none of this command's."""
+        options = {parameter.name: parameter.opts[0] for parameter in self.params}
+        return options.get(argument) or options.get(TYPED.get(argument, ""), argument)
+
+
+def fail(said: object) -> NoReturn:
+    """End with one sentence and exit status 2."""
+    typer.secho(f"pdjax: error: {said}", err=True, fg="red")
+    sys.exit(2)
