@@ -71,8 +71,9 @@ def main(
     if toy:
         net, sampler = toy_network(), pdjax.ConditionalGaussian(statistics, window=4)
         setting = Setting(net, sampler, 1, 3, 4, 40, samples, 2, 0.2)
-        photos = {f"noise {i}": np.random.default_rng(i).random((12, 12, 3), np.float32)
-                  for i in range(2)}  # fmt: skip
+        photos = {
+            f"noise {i}": np.random.default_rng(i).random((12, 12, 3), np.float32) for i in range(2)
+        }
     else:
         net, sampler = pdjax.load_model(model, weights), pdjax.ConditionalGaussian(statistics, 10)
         setting = Setting(net, sampler, stride, 1, side, truth, samples, repeats, target)
@@ -179,9 +180,11 @@ def _print_schemes(found: dict[str, Found]) -> None:
         covered = (f"{np.mean([one.covered[s] for one in found.values()]):.1%}" for s in SCHEMES)
         rows.append(("all", f"{np.sqrt(total[first]):.3f}", *factors, *covered))
     header = (
-        "photograph", f"rms error, {first}, bits", *(f"variance over {s}" for s in others),
+        "photograph",
+        f"rms error, {first}, bits",
+        *(f"variance over {s}" for s in others),
         *(f"covered, {s}" for s in SCHEMES),
-    )  # fmt: skip
+    )
     print_table(header, rows)
 
 
@@ -190,16 +193,29 @@ def _print_rest(found: dict[str, Found], setting: Setting) -> None:
     full = 10 * grid.size + 1
     rows = [
         (
-            name, f"{one.bias[0]:.5f}", f"{one.bias[1]:.5f}", f"{one.bias[1] / one.bias[0]:.2f}",
-            f"{one.promised:.2%}", f"{one.measured:.2%}", f"{one.measured / one.promised:.2f}",
-            f"{one.passes}", f"{one.passes / full:.1%}",
+            name,
+            f"{one.bias[0]:.5f}",
+            f"{one.bias[1]:.5f}",
+            f"{one.bias[1] / one.bias[0]:.2f}",
+            f"{one.promised:.2%}",
+            f"{one.measured:.2%}",
+            f"{one.measured / one.promised:.2f}",
+            f"{one.passes}",
+            f"{one.passes / full:.1%}",
         )
         for name, one in found.items()
-    ]  # fmt: skip
+    ]
     header = (
-        "photograph", f"bias at {FEW}, bits", "corrected", "left", "promised", "measured", "ratio",
-        "passes", "of the full setting",
-    )  # fmt: skip
+        "photograph",
+        f"bias at {FEW}, bits",
+        "corrected",
+        "left",
+        "promised",
+        "measured",
+        "ratio",
+        "passes",
+        "of the full setting",
+    )
     print_table(header, rows)
 
 

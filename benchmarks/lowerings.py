@@ -88,9 +88,13 @@ def _row(f: Callable[..., Any], arguments: tuple[Any, ...], repeats: int) -> tup
 def _convolution(layer: Layer) -> tuple[Callable[..., Any], tuple[Any, ...]]:
     def f(x: jax.Array, kernel: jax.Array) -> jax.Array:
         return lax.conv_general_dilated(
-            x, kernel, (layer.stride,) * 2, ((layer.padding,) * 2,) * 2,
-            dimension_numbers=("NHWC", "HWIO", "NHWC"), feature_group_count=layer.groups,
-        )  # fmt: skip
+            x,
+            kernel,
+            (layer.stride,) * 2,
+            ((layer.padding,) * 2,) * 2,
+            dimension_numbers=("NHWC", "HWIO", "NHWC"),
+            feature_group_count=layer.groups,
+        )
 
     width = layer.channels // layer.groups
     return f, (

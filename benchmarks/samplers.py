@@ -59,9 +59,15 @@ def main(
     largest = {"patch": min(side, 14), "max_patch": max(side, min(48, size // 4))}
     if mixture is None:
         fitted = pdjax.PatchMixture.fit(
-            train, jax.random.key(seed), textures=textures, contrasts=contrasts, steps=steps,
-            num_patches=patches, progress=progress, **largest,
-        )  # fmt: skip
+            train,
+            jax.random.key(seed),
+            textures=textures,
+            contrasts=contrasts,
+            steps=steps,
+            num_patches=patches,
+            progress=progress,
+            **largest,
+        )
     else:
         fitted = pdjax.PatchMixture.load(mixture)
     if save is not None:
@@ -77,10 +83,14 @@ def main(
     }
     bits = _bits(models, held_out, window, side, windows, seed, progress)
     rows = [
-        ("photographs fitted on", str(len(train))), ("photographs held out", str(len(held_out))),
-        ("windows of each", str(windows)), ("window", str(window)), ("padding", str(padding)),
-        ("textures", str(fitted.weights.shape[0])), ("contrasts", str(fitted.weights.shape[1])),
-    ]  # fmt: skip
+        ("photographs fitted on", str(len(train))),
+        ("photographs held out", str(len(held_out))),
+        ("windows of each", str(windows)),
+        ("window", str(window)),
+        ("padding", str(padding)),
+        ("textures", str(fitted.weights.shape[0])),
+        ("contrasts", str(fitted.weights.shape[1])),
+    ]
     print_table(("setting", "value"), [*rows, *environment()])
     _report(bits)
 

@@ -165,7 +165,7 @@ def check_sampler(sampler: Any) -> Sampler:
 
 def check_key(rng_key: Any) -> jax.Array:
     """Return a random key, or raise if it is something else."""
-    if not isinstance(rng_key, jax.Array):
+    if not _is_single_key(rng_key):
         raise ArgumentTypeError(
             "rng_key", "is no random key", "give one such as jax.random.key(0)", value=rng_key
         )
@@ -215,6 +215,15 @@ def nearest(name: str, known: Iterable[str]) -> str:
 def by_sides(sizes: Iterable[int]) -> str:
     """Write sizes as people do, ``10 by 12``."""
     return " by ".join(map(str, sizes))
+
+
+def _is_single_key(value: Any) -> bool:
+    """Whether a value is one random key, of the new style or the two words of the old one."""
+    if not isinstance(value, jax.Array):
+        return False
+    if jax.dtypes.issubdtype(value.dtype, jax.dtypes.prng_key):
+        return value.ndim == 0
+    return value.ndim == 1 and value.dtype == np.uint32
 
 
 def _in_one_line(value: Any) -> str:

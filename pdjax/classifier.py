@@ -188,16 +188,18 @@ class Classifier:
         )
 
 
-def check_layers(names: Sequence[str], layers: Sequence[str]) -> tuple[str, ...]:
+def check_layers(
+    names: Sequence[str], layers: Sequence[str], argument: str = "layers"
+) -> tuple[str, ...]:
     """Return ``names`` as a tuple, or raise ValueError that lists the layers there are."""
     if isinstance(names, str):
         names = (names,)
     for name in names:
         if name not in layers:
             raise ArgumentValueError(
-                "layers",
-                f"name {name!r}, which there is not",
-                f"{nearest(name, layers)}choose from {', '.join(layers)}",
+                argument,
+                f"must be of the network, which has no {name!r}",
+                f"{nearest(str(name), layers)}choose from {', '.join(layers)}",
             )
     return tuple(names)
 

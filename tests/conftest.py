@@ -46,3 +46,12 @@ def untyped():
     jaxtyping.config.update("jaxtyping_disable", True)
     yield
     jaxtyping.config.update("jaxtyping_disable", False)
+
+
+@pytest.fixture(scope="module")
+def quick():
+    """Compilation in half the time, for programs that run once or twice."""
+    from helpers.local_reference import quick_compilation
+
+    with quick_compilation():
+        yield

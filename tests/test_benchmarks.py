@@ -62,9 +62,13 @@ def test_throughput(load, capsys):
     header = timings.pop("per image")
     measured = [name for name, row in timings.items() if row[header.index("from")]]
     assert measured == [
-        "explain", "bare forward pass",
-        "- sampling", "- pasting", "- reduction", "- relevance maps",
-    ]  # fmt: skip
+        "explain",
+        "bare forward pass",
+        "- sampling",
+        "- pasting",
+        "- reduction",
+        "- relevance maps",
+    ]
     for name in measured:
         row = dict(zip(header, timings[name], strict=True))
         least, middle, most, rate = (float(row[key]) for key in ("from", "ms", "to", "images/s"))
@@ -123,9 +127,11 @@ def test_samplers(load, capsys):
     header = bits.pop("model")
     assert list(bits) == [
         "conditional mixture",
-        "conditional Gaussian, joint", "marginal Gaussian, joint",
-        "conditional Gaussian, independent", "marginal Gaussian, independent",
-    ]  # fmt: skip
+        "conditional Gaussian, joint",
+        "marginal Gaussian, joint",
+        "conditional Gaussian, independent",
+        "marginal Gaussian, independent",
+    ]
     level = {name: float(row[header.index("bits per number")]) for name, row in bits.items()}
     assert all(0 < value < 8 for value in level.values())
     for color in ("joint", "independent"):

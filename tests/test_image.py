@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers.refusals import refused
 from PIL import Image
 
 from pdjax import ImageFolder, load_image
@@ -123,45 +124,54 @@ def photograph(folder: Path) -> bytes:
     return saved(folder / "whole.jpg", Image.fromarray(pixels)).read_bytes()
 
 
-@pytest.mark.parametrize(
-    ("contents", "words"),
-    [
-        (b"", r"is empty; fetch or make it again"),
-        (b"dear diary", r"is not a readable image \(its format is unknown\)"),
-        (lambda folder: photograph(folder)[:900], r"is not a readable image \(.*truncated"),
-        (lambda folder: photograph(folder)[:2], r"is not a readable image"),
-        (png_header(6, 4)[:-30], r"is not a readable image"),
-        (png_header(50_000, 50_000), r"is too large to read safely .*scale it down"),
-        (png_header(12_000, 10_000), r"has 12000 by 10000 pixels, more than 100,000,000"),
-    ],
-    ids=["empty", "text", "truncated", "beginning", "png", "bomb", "large"],
-)
-def test_files_that_are_no_image_are_refused_in_a_sentence(tmp_path, contents, words) -> None:
+FILES = {
+    "empty": lambda folder: b"",
+    "text": lambda folder: b"dear diary",
+    "truncated": lambda folder: photograph(folder)[:900],
+    "beginning": lambda folder: photograph(folder)[:2],
+    "png": lambda folder: png_header(6, 4)[:-30],
+    "bomb": lambda folder: png_header(50_000, 50_000),
+    "large": lambda folder: png_header(12_000, 10_000),
+}
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_files_that_are_no_image_are_refused(tmp_path, name) -> None:
     path = tmp_path / "bad.png"
-    path.write_bytes(contents(tmp_path) if callable(contents) else contents)
-    with pytest.raises(ValueError, match=rf"^image: '.*bad.png' {words}") as caught:
+    path.write_bytes(FILES[name](tmp_path))
+    with refused("image") as caught:
         load_image(path)
-    assert "\n" not in str(caught.value)
+    assert str(path) in str(caught.value)
+
+
+def test_the_size_of_what_is_too_large_is_told(tmp_path) -> None:
+    path = tmp_path / "large.png"
+    path.write_bytes(png_header(12_000, 10_000))
+    with refused("image") as caught:
+        load_image(path)
+    assert "12000 by 10000" in str(caught.value)
 
 
 def test_missing_files_and_folders_are_named(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match=r"image: there is no file '.*none.png'"):
+    with refused("image", FileNotFoundError) as caught:
         load_image(tmp_path / "none.png")
-    with pytest.raises(ValueError, match=r"is not a file; give the path of one"):
+    assert "none.png" in str(caught.value)
+    with refused("image"):
         load_image(tmp_path)
 
 
 @pytest.mark.filterwarnings("ignore:.*is enlarged")
 def test_a_sliver_is_not_enlarged_to_gigabytes(tmp_path: Path) -> None:
     path = saved(tmp_path / "sliver.png", Image.new("L", (60_000, 1)))
-    with pytest.raises(ValueError, match=r"60000 by 1 pixels is too narrow .*crop it first"):
+    with refused("image") as caught:
         load_image(path, 224)
+    assert "60000 by 1" in str(caught.value)
 
 
 @pytest.mark.parametrize("size", [0, (3, -1), (3, 3, 3)], ids=str)
 def test_sizes_are_checked(tmp_path: Path, size) -> None:
     path = saved(tmp_path / "a.png", Image.new("RGB", (6, 4)))
-    with pytest.raises(ValueError, match=r"size=.* (must be at least 1|has 3 entries)"):
+    with refused("size"):
         load_image(path, size)
 
 
@@ -181,10 +191,14 @@ def test_a_folder_is_read_in_the_order_of_names(tmp_path: Path) -> None:
 
 
 def test_folders_without_images_are_named(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match=r"images: there is no folder '.*none'"):
+    with refused("images", FileNotFoundError):
         ImageFolder(tmp_path / "none")
-    with pytest.raises(ValueError, match=r"images: the folder '.*' has no image files \(.bmp"):
+    with refused("images") as caught:
         ImageFolder(tmp_path)
+    assert ".bmp" in str(caught.value)
     (tmp_path / "bad.png").write_text("no image")
-    with pytest.raises(ValueError, match=r"bad.png' is not a readable image"):
+    with refused("images"):
+        ImageFolder(tmp_path / "bad.png")
+    with refused("image") as caught:
         ImageFolder(tmp_path)[0]
+    assert "bad.png" in str(caught.value)

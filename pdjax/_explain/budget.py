@@ -62,7 +62,8 @@ class Budget:
                 value=self.target_error,
             )
         if self.max_passes is not None:
-            check_count("max_passes", self.max_passes)
+            passes = check_count("max_passes", self.max_passes)
+            object.__setattr__(self, "max_passes", passes)
 
     @property
     def given(self) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
@@ -48,7 +48,11 @@ def select_classes(
                 value=int(classes),
             )
         return tuple(int(index) for index in np.argsort(-scores, kind="stable")[:classes])
-    wanted = (classes,) if isinstance(classes, str) else tuple(classes)  # type: ignore[arg-type]
+    if not isinstance(classes, Iterable):
+        raise ArgumentTypeError(
+            "classes", "must be an int, or a sequence of indices and names", value=classes
+        )
+    wanted = (classes,) if isinstance(classes, str) else tuple(classes)
     if not wanted:
         raise ArgumentValueError("classes", "are none", "name at least one class")
     chosen = [

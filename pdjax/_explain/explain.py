@@ -233,7 +233,7 @@ def _settings(request: Request, target: Target) -> dict[str, object]:
         "sampling": request.sampling,
         "bias_correction": request.bias_correction,
         "target_error": request.target_error,
-        "max_passes": request.max_passes,
+        "max_passes": request.budget.max_passes,
         "measure": find_measure(request.measure).name,
         "engine": request.engine,
         "num_training_images": net.num_training_images,

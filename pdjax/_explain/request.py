@@ -14,7 +14,7 @@ import functools
 import inspect
 import itertools
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
@@ -30,6 +30,7 @@ from pdjax._checks import (
     check_image,
     check_key,
     check_sampler,
+    is_integer,
 )
 from pdjax._explain.budget import Budget
 from pdjax._explain.classes import select_classes
@@ -83,7 +84,8 @@ class Request:
         check_choice("engine", self.engine, (*ENGINES, CALLABLE))
         find_measure(self.measure)
         if self.batch_size is not None:
-            check_count("batch_size", self.batch_size)
+            batch_size = check_count("batch_size", self.batch_size)
+            object.__setattr__(self, "batch_size", batch_size)
         if not (self.plain or isinstance(self.net, Classifier)):
             raise ArgumentTypeError(
                 "net",
@@ -91,6 +93,17 @@ class Request:
                 "make one with pdjax.Classifier.from_function, or pass engine='callable' for a "
                 "function that is not written in JAX",
                 value=self.net,
+            )
+        if not (self.layers is None or (isinstance(self.layers, Collection) and len(self.layers))):
+            raise ArgumentTypeError(
+                "layers", "must be names of layers, at least one", value=self.layers
+            )
+        if not isinstance(self.units, Mapping | None):
+            raise ArgumentTypeError(
+                "units",
+                "must map layers to feature maps and units",
+                "give something like {'conv': [17, (17, 5, 6)]}",
+                value=self.units,
             )
         if self.checkpoint is not None:
             writable_folder(Path(self.checkpoint), "checkpoint")
@@ -170,7 +183,9 @@ class Request:
     @property
     def wanted_layers(self) -> tuple[str, ...]:
         """The layers to explain."""
-        return (self.deciding,) if self.layers is None else tuple(self.layers)
+        if self.layers is None:
+            return (self.deciding,)
+        return (self.layers,) if isinstance(self.layers, str) else tuple(self.layers)
 
     def chosen_classes(self, scores: np.ndarray) -> tuple[int, ...]:
         """Indices of the classes to explain, given what the network gives for each."""
@@ -213,7 +228,7 @@ class Request:
                 "leave it out with the callable engine",
                 value=start,
             )
-        check_layers((start,), self.classifier.layers)
+        check_layers((start,), self.classifier.layers, "start")
         if len(self.field_shape) < 2:
             raise ArgumentValueError(
                 "start",
@@ -271,7 +286,7 @@ def coarse_to_fine(
     >>> coarse_to_fine(1, (10, 10)), coarse_to_fine(5, (12, 10)), coarse_to_fine(8, (10, 10))
     ((8, 4, 2, 1), (10, 5), (8,))
     """
-    if not isinstance(stride, int):
+    if not is_integer(stride):
         return (stride,)
     strides = (stride * 2**k for k in (3, 2, 1))
     return (*(coarse for coarse in strides if coarse <= min(window)), stride)

@@ -30,7 +30,7 @@ ENGINES = ("local", "dense")
 class Dense:
     """A function to be run on whole images, ``batch_size`` of them at a time."""
 
-    image: jax.Array
+    image: Any  # An array; while JAX compiles, what stands for one.
     f: Function = static()
     batch_size: int = static()
     lowerings: bool = static()
@@ -61,7 +61,8 @@ class Engine:
     def __post_init__(self) -> None:
         check_choice("engine", self.engine, ENGINES)
         if self.batch_size is not None:
-            check_count("batch_size", self.batch_size)
+            batch_size = check_count("batch_size", self.batch_size)
+            object.__setattr__(self, "batch_size", batch_size)
 
     def prepare(
         self,

@@ -80,6 +80,7 @@ class Scheme:
                 f"take {max(4, count + count % 2)} samples, or independent ones",
                 value=count,
             )
+        object.__setattr__(self, "num_samples", count)
 
     @property
     def replicates(self) -> int:

@@ -2,299 +2,358 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import re
-import sys
-import types
-import warnings
 from pathlib import Path
+from unittest import mock
 
+import jax
 import numpy as np
 import pytest
+from helpers.interruption import passing_time, watching
 from PIL import Image
 
 import pdjax
-from pdjax.cli.commands import main
-from pdjax.cli.samplers import in_options, make_sampler
+from pdjax import WindowGrid
+from pdjax._explain.request import PreviewRequest, Request
+from pdjax.method.schemes import Scheme
+
+pytestmark = pytest.mark.usefixtures("quick")
 
 
-@pytest.fixture
-def run(monkeypatch, capsys, tmp_path):
-    """Run a command in an empty folder; return exit status, output and errors."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(warnings, "showwarning", warnings.showwarning)
-
-    def command(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["pdjax", *map(str, arguments)])
-        with warnings.catch_warnings():
-            warnings.simplefilter("default")
-            try:
-                main()
-                status = 0
-            except SystemExit as stop:
-                status = stop.code or 0
-        captured = capsys.readouterr()
-        return status, captured.out, captured.err
-
-    return command
-
-
-@pytest.fixture
-def photo(tmp_path) -> Path:
-    levels = np.random.default_rng(0).integers(0, 256, (240, 300, 3), np.uint8)
-    path = tmp_path / "photo.png"
-    Image.fromarray(levels).save(path)
-    return path
-
-
-QUICK = ("--sampler", "grey", "--window", "56", "--stride", "56", "--no-progress")
-
-
-def test_explain_writes_a_picture_and_the_numbers(run, photo):
-    status, out, _ = run("explain", photo, *QUICK, "--classes", "2", "--output", "result.png")
-    assert status == 0
-    assert "16 windows with 1 sample each, 17 forward passes" in out
+def test_explain_writes_a_picture_and_the_numbers(explain):
+    ended = explain("--classes", "2", "--output", "result.png")
+    assert ended.status == 0
+    assert "9 windows with 1 sample each, 10 forward passes" in ended.out
     assert Image.open("result.png").size[0] > 500
     explanation = pdjax.Explanation.load("result.npz")
-    assert explanation.relevance["prob"].shape == (2, 224, 224)
+    assert explanation.relevance["prob"].shape == (2, 6, 6)
     assert np.ptp(explanation.relevance["prob"]) > 0
     for title in explanation.titles("prob"):
-        assert title in out
+        assert title in ended.out
 
 
-def test_plot_draws_a_saved_result_again(run, photo):
-    run("explain", photo, *QUICK, "--output", "result.png")
-    assert run("plot", "result.npz", "--output", "again.png", "--units", "0")[0] == 0
-    assert run("plot", "result.npz", "--output", "page.html", "--mute-uncertain")[0] == 0
+def test_plot_draws_a_saved_result_again(run, explain):
+    explain("--output", "result.png")
+    assert run("plot", "result.npz", "--output", "again.png", "--units", "0").status == 0
+    assert run("plot", "result.npz", "--output", "page.html", "--mute-uncertain").status == 0
+    assert run("plot", "result.npz", "--output", "muted.png", "--mute-uncertain").status == 0
     assert Image.open("again.png").size[1] < Image.open("result.png").size[1]
-    assert 'type="checkbox" checked>' in Path("page.html").read_text(encoding="utf-8")
-    assert run("plot", "result.npz", "--output", "muted.png", "--mute-uncertain")[0] == 0
     assert Image.open("muted.png").size[1] > Image.open("result.png").size[1]
+    assert 'type="checkbox" checked>' in Path("page.html").read_text(encoding="utf-8")
 
 
-def test_hidden_layers_and_named_classes(run, photo):
-    layers = "blocks_0/output,logits"
-    classes = "tabby, tabby cat; #7; lynx"
-    status, _, _ = run("explain", photo, *QUICK, "--layers", layers, "--classes", classes)
-    assert status == 0
+def test_hidden_layers_and_named_classes(explain):
+    layers, classes = "conv, scores", "cat; #0; DOG"
+    assert explain("--layers", layers, "--classes", classes).status == 0
     explanation = pdjax.Explanation.load("photo-explained.npz")
-    assert explanation.relevance["blocks_0/output"].shape == (16, 224, 224)
-    assert explanation.names["logits"] == ("tabby, tabby cat", "cock", "lynx, catamount")
+    assert explanation.relevance["conv"].shape == (4, 6, 6)
+    assert explanation.names["scores"] == ("cat", "ant", "dog")
 
 
-def test_a_small_image_is_enlarged_and_that_is_said(run, tmp_path):
-    Image.new("L", (40, 30), 128).save(tmp_path / "small.png")
-    status, _, err = run("explain", "small.png", *QUICK)
-    assert status == 0
-    assert "note" in err
-    assert "40 by 30" in err
-    assert "enlarged" in err
+def test_a_small_image_is_enlarged_and_that_is_said(explain, photo):
+    Image.new("L", (5, 4), 128).save(photo)
+    ended = explain()
+    assert ended.status == 0
+    (note,) = (line for line in ended.err.splitlines() if line.startswith("pdjax: note: "))
+    assert "5 by 4" in note
+    assert "enlarged" in note
 
 
-def test_fit_then_explain(run, photo):
+@pytest.fixture
+def folder(photo) -> Path:
+    """A folder with the photograph and others made of it."""
     folder = photo.parent / "photos"
     folder.mkdir()
-    photo.rename(folder / "photo.png")
-    assert run("fit", folder, "--max-patch", "14", "--output", "mine.npz", "--no-progress")[0] == 0
-    assert pdjax.PatchStatistics.load("mine.npz").max_patch == (14, 14)
-    status, out, _ = run(
-        "explain", folder / "photo.png", "--statistics", "mine.npz", "--window", "12,10",
-        "--stride", "10", "--padding", "1", "--samples", "2", "--classes", "1", "--no-progress",
-    )  # fmt: skip
-    assert status == 0
-    assert "529 windows with 2 samples each, 1,059 forward passes" in out
-    status, out, _ = run(
-        "explain", folder / "photo.png", "--statistics", "mine.npz", "--window", "10",
-        "--stride", "10", "--sampling", "sobol", "--no-bias-correction", "--no-progress",
-        "--output", "sobol.png",
-    )  # fmt: skip
-    assert status == 0
-    settings = pdjax.Explanation.load("sobol.npz").settings
-    assert (settings["sampling"], settings["bias_correction"]) == ("sobol", False)
+    for angle in (0, 90, 180, 270):
+        Image.open(photo).rotate(angle, expand=True).save(folder / f"{angle}.png")
+    return folder
 
 
-def test_fit_a_mixture_then_use_it(run, photo, monkeypatch):
-    folder = photo.parent / "photos"
-    folder.mkdir()
-    photo.rename(folder / "photo.png")
+FIT = ("--size", 6, "--no-progress", "--output", "mine.npz")
+
+
+def test_fit_then_explain(run, explain, folder):
+    assert run("fit", folder, "--max-patch", 5, *FIT).status == 0
+    assert pdjax.PatchStatistics.load("mine.npz").max_patch == (5, 5)
+    chosen = ("--sampler", "conditional", "--statistics", "mine.npz", "--padding", 1)
+    ended = explain(*chosen, "--window", "3,2", "--samples", 2, "--classes", 1)
+    assert ended.status == 0
+    assert "9 windows with 2 samples each, 19 forward passes" in ended.out
+    ended = explain(*chosen, "--sampling", "antithetic", "--no-bias-correction")
+    assert "9 windows with 4 samples each, 37 forward passes" in ended.out
+    settings = pdjax.Explanation.load("photo-explained.npz").settings
+    assert (settings["sampling"], settings["bias_correction"]) == ("antithetic", False)
+
+
+def test_fit_patches_of_one_size(run, folder):
+    assert run("fit", folder, "--patch", 2, *FIT).status == 0
+    fitted = pdjax.PatchStatistics.load("mine.npz")
+    assert not fitted.stationary
+    assert fitted.max_patch == (2, 2)
+
+
+def test_fit_a_mixture_then_use_it(run, explain, folder, monkeypatch):
     quick = functools.partial(pdjax.PatchMixture.fit, steps=1, textures=1, num_patches=200)
     monkeypatch.setattr(pdjax.PatchMixture, "fit", quick)
-    options = ("--patch", "4", "--max-patch", "6", "--output", "mine.npz", "--no-progress")
-    status, out, _ = run("fit", folder, "--mixture", *options)
-    assert status == 0
-    assert "1 images, patches of up to (6, 6) pixels" in out
-    settings = {
-        "color": None, "images": None, "image_size": 224, "num_samples": 2, "progress": False,
-    }  # fmt: skip
-    make = functools.partial(make_sampler, "mixture", (2, 3), padding=1, **settings)
-    assert make(statistics=Path("mine.npz")).patch == (4, 5)
-    assert str(make(statistics=None)).startswith("conditional mixture samples (6 textures")
-    run("fit", folder, "--max-patch", "6", "--output", "plain.npz", "--no-progress")
-    with pytest.raises(ValueError, match=r"does not hold a mixture .* FOLDER --mixture"):
-        make(statistics=Path("plain.npz"))
+    ended = run("fit", folder, "--mixture", "--patch", 3, "--max-patch", 4, *FIT)
+    assert ended.status == 0
+    assert "4 images" in ended.out
+    chosen = ("--sampler", "mixture", "--padding", 1, "--samples", 2, "--statistics")
+    assert explain(*chosen, "mine.npz").status == 0
+    caption = pdjax.Explanation.load("photo-explained.npz").caption
+    assert "mixture samples (1 texture" in caption
+    run("fit", folder, "--max-patch", 4, *FIT)
+    assert explain(*chosen, "mine.npz").error.startswith("--statistics='mine.npz' ")
 
 
-def test_fit_names_all_unreadable_images_below_the_bar_and_writes_nothing(run, photo):
-    folder = photo.parent / "photos"
-    folder.mkdir()
-    photo.rename(folder / "c.png")
+def test_fit_names_all_unreadable_images_below_the_bar_and_writes_nothing(run, folder):
     for name in ("a.png", "b.png", "d.png"):
         (folder / name).write_text("no image")
-    status, _, err = run("fit", folder, "--max-patch", "8", "--output", "mine.npz")
-    assert status == 2
-    assert "fitting: " in err
-    last = re.split(r"[\r\n]", err.strip())[-1]
-    assert last.startswith("pdjax: error: images: 3 of 4 cannot be used: ")
+    before = sorted(Path().iterdir())
+    ended = run("fit", folder, "--size", 6, "--max-patch", 4, "--output", "mine.npz")
+    assert "fitting: " in ended.err
+    last = re.split(r"[\r\n]", ended.err.strip())[-1]
+    assert last == f"pdjax: error: {ended.error}"
+    assert "3 of 7" in last
     assert all(name in last for name in ("a.png", "b.png", "d.png"))
-    assert "fitting" not in last
-    assert list(Path().iterdir()) == [folder.relative_to(Path.cwd())]
+    assert sorted(Path().iterdir()) == before
 
 
-def test_the_time_is_all_that_was_waited_for(run, photo, monkeypatch):
-    clock = [0.0]
+def test_the_time_is_all_that_was_waited_for(explain, monkeypatch):
+    load = pdjax.load_model
 
-    def slowly(function, seconds):
-        def wrapped(*arguments, **options):
-            clock[0] += seconds
-            return function(*arguments, **options)
+    with passing_time() as wait, watching(each=lambda: wait(3)):
 
-        return wrapped
+        def slowly(*arguments, **options):
+            wait(300)
+            return load(*arguments, **options)
 
-    monkeypatch.setattr(
-        "pdjax.cli.commands.time", types.SimpleNamespace(monotonic=lambda: clock[0])
+        monkeypatch.setattr(pdjax, "load_model", slowly)
+        ended = explain()
+    assert ended.status == 0
+    assert "303 s in all; 3 images/s" in ended.out
+
+
+def test_a_checkpoint_is_gone_on_from_by_the_same_command_only(explain):
+    checkpoint = ("--checkpoint", "run.npz")
+    assert "kept" not in explain(*checkpoint).out
+    assert "10 forward passes, 9 of them kept from before, " in explain(*checkpoint).out
+    error = explain(*checkpoint, "--seed", 1).error
+    assert error.startswith("--checkpoint='run.npz' ")
+    assert "rng_key" in error
+
+
+@pytest.mark.parametrize("checkpoint", [(), ("--checkpoint", "run.npz")])
+def test_an_interrupted_run_says_what_is_kept(explain, checkpoint):
+    with watching(patience=1):
+        ended = explain(*checkpoint)
+    assert ended.status == 130
+    assert ("run.npz" in ended.err) == bool(checkpoint) == Path("run.npz").exists()
+    assert "--checkpoint" in ended.err or checkpoint
+    assert not Path("photo-explained.npz").exists()
+
+
+@pytest.mark.parametrize("sampler", ["marginal", "conditional"])
+def test_start_from_a_hidden_layer(explain, folder, sampler):
+    options = ("--padding", 0) if sampler == "conditional" else ()
+    start = ("--start", "conv", "--images", folder, "--samples", 2)
+    ended = explain("--sampler", sampler, *start, *options)
+    assert ended.status == 0
+    assert "9 windows with 2 samples each" in ended.out
+    explanation = pdjax.Explanation.load("photo-explained.npz")
+    assert explanation.settings["start"] == "conv"
+    assert np.ptp(explanation.relevance["prob"]) > 0
+
+
+def test_a_preview_ends_with_the_plain_run(explain):
+    strides = ("--window", 4, "--stride", 1)
+    preview = explain(*strides, "--preview", "--output", "preview.png")
+    assert "stride 4, 5 forward passes so far: preview.png" in preview.out
+    assert "stride 1, 10 forward passes so far: preview.png" in preview.out
+    explain(*strides, "--output", "plain.png")
+    one, two = (pdjax.Explanation.load(f"{name}.npz") for name in ("preview", "plain"))
+    np.testing.assert_allclose(one.relevance["prob"], two.relevance["prob"], atol=1e-4)
+    assert one.settings["passes"] == two.settings["passes"] == 10
+
+
+def test_models_are_listed(run, toy):
+    ended = run("models")
+    assert ended.status == 0
+    for name in ("efficientnet_lite0", "googlenet", toy):
+        assert name in ended.out
+
+
+def test_everything_is_checked_once(explain):
+    def counting(owner, name):
+        return mock.patch.object(owner, name, autospec=True, side_effect=getattr(owner, name))
+
+    with (
+        counting(WindowGrid, "__init__") as grids,
+        counting(Scheme, "check") as schemes,
+        counting(pdjax.Constant, "check") as samplers,
+    ):
+        assert explain().status == 0
+    assert [each.call_count for each in (grids, schemes, samplers)] == [1, 1, 1]
+
+
+def test_a_sampler_is_asked_whether_it_fits_once_it_is_made(explain, folder):
+    few = ("--sampler", "marginal", "--images", folder, "--samples", 9)
+    assert explain(*few).error.startswith("--samples=9 ")
+
+
+class Asked(Exception):
+    """Enough has been seen of a request."""
+
+
+def asked_for(call) -> Request:
+    """Return the request that a call makes, and stop there."""
+    seen = []
+
+    def check(request) -> None:
+        seen.append(request)
+        raise Asked
+
+    with mock.patch.object(Request, "check", check), pytest.raises(Asked):
+        call()
+    return seen[0]
+
+
+@pytest.mark.parametrize("preview", [False, True])
+def test_the_same_words_ask_for_the_same_as_in_python(explain, toy, photo, preview):
+    words = (
+        *("--sampler", "conditional", "--seed", 3, "--samples", 6, "--sampling", "sobol"),
+        *("--classes", "cat; #0", "--layers", "scores,prob", "--measure", "probability_difference"),
+        *("--engine", "dense", "--batch-size", 7, "--no-bias-correction", "--stride", 2),
+        *("--checkpoint", "run.npz", "--start", "conv", "--preview" * preview or "--no-preview"),
     )
-    for name, seconds in (("pdjax.load_model", 300), ("pdjax.cli.stages.explain", 17)):
-        owner, _, attribute = name.rpartition(".")
-        function = getattr(sys.modules[owner], attribute)
-        monkeypatch.setattr(sys.modules[owner], attribute, slowly(function, seconds))
-    status, out, _ = run("explain", photo, *QUICK)
-    assert status == 0
-    assert "317 s in all; 1 images/s while explaining)" in out
-
-
-def test_errors_speak_of_what_was_typed(run, photo):
-    command = ("explain", photo, *QUICK, "--checkpoint", "run.npz")
-    assert "kept" not in run(*command)[1]
-    assert "17 forward passes, 16 of them kept from before, " in run(*command)[1]
-    status, _, err = run(*command, "--seed", "1")
-    assert status == 2
-    assert "belongs to another run, differing in --seed; give another" in err
-
-
-@pytest.mark.parametrize(
-    ("message", "expected"),
-    [
-        ("differing in rng_key, num_samples; give", "differing in --seed, --samples; give"),
-        ("num_samples=7 is more than the 6", "--samples=7 is more than the 6"),
-        ("rng_key", "--seed"),
-        ("image: 'rng_key.png' and /tmp/rng_key: no", "image: 'rng_key.png' and /tmp/rng_key: no"),
-    ],
-)
-def test_arguments_are_called_by_their_options(message, expected):
-    assert in_options(message) == expected
-
-
-def test_start_from_a_hidden_layer(run, photo):
-    folder = photo.parent / "photos"
-    folder.mkdir()
-    for number, angle in enumerate((0, 90)):
-        Image.open(photo).rotate(angle).save(folder / f"{number}.png")
-    common = (
-        "explain", photo, "--start", "blocks_10/output", "--window", "2", "--stride", "2",
-        "--samples", "2", "--images", folder, "--no-progress",
-    )  # fmt: skip
-    for sampler, options in (("marginal", ()), ("conditional", ("--padding", "0"))):
-        chosen = ("--sampler", sampler, *options)
-        status, out, _ = run(*common, *chosen, "--output", f"{sampler}.png")
-        assert status == 0
-        assert "49 windows with 2 samples each" in out
-        explanation = pdjax.Explanation.load(f"{sampler}.npz")
-        assert explanation.relevance["prob"].shape == (3, 14, 14)
-        assert np.ptp(explanation.relevance["prob"]) > 0
-    assert run(*common, "--sampler", "grey")[0] == 2
-
-
-def test_demo(run):
-    status, out, _ = run("demo", "--stride", "20", "--samples", "2", "--no-progress")
-    assert status == 0
-    assert "military uniform" in out
-    assert "pdjax demo --window 10 --stride 1 --samples 10" in out
-    assert Path("pdjax-demo.png").exists()
-    explanation = pdjax.Explanation.load("pdjax-demo.npz")
-    assert explanation.names["prob"][0] == "military uniform"
-    assert (explanation.standard_error["prob"] > 0).all()
-
-
-def test_models_are_listed(run):
-    status, out, _ = run("models")
-    assert status == 0
-    assert "efficientnet_lite0" in out
-    assert "googlenet" in out
+    typed = asked_for(lambda: explain(*words))
+    net = pdjax.load_model(toy, "random")
+    function = pdjax.preview if preview else pdjax.explain
+    called = asked_for(
+        lambda: function(
+            net,
+            pdjax.load_image(photo, size=6),
+            pdjax.ConditionalGaussian(pdjax.PatchStatistics.natural_images(), (2, 2), 1),
+            rng_key=jax.random.key(3),
+            num_samples=6,
+            sampling="sobol",
+            classes=["cat", 0],
+            layers=["scores", "prob"],
+            measure="probability_difference",
+            engine="dense",
+            batch_size=7,
+            bias_correction=False,
+            stride=2,
+            checkpoint=Path("run.npz"),
+            start="conv",
+        )
+    )
+    assert type(typed) is type(called) is (PreviewRequest if preview else Request)
+    for field in dataclasses.fields(Request):
+        one, two = getattr(typed, field.name), getattr(called, field.name)
+        if field.name == "net":
+            assert (one.name, one.predict, one.layers) == (two.name, two.predict, two.layers)
+            jax.tree.map(np.testing.assert_array_equal, one.params, two.params)
+        elif field.name == "sampler":
+            assert (one.window, one.constant) == (two.window, two.constant)
+        elif field.name == "rng_key":
+            assert (one == two).all()
+        elif field.name == "image":
+            np.testing.assert_array_equal(one, two)
+        else:
+            assert one == two, field.name
 
 
 BAD = {
-    "missing image": (("explain", "none.jpg"), "no file 'none.jpg'"),
-    "not an image": (("explain", "words.txt"), "not a readable image"),
-    "empty": (("explain", "empty.png"), "is empty"),
-    "unknown model": (("explain", "photo.png", "--model", "gogglenet"), "googlenet"),
-    "unknown class": (("explain", "photo.png", *QUICK, "--classes", "tabbie"), "'tabby'"),
-    "ambiguous class": (("explain", "photo.png", *QUICK, "--classes", "crane"), "by index"),
-    "class out of range": (("explain", "photo.png", *QUICK, "--classes", "#1000"), "0 to 999"),
-    "too many classes": (("explain", "photo.png", *QUICK, "--classes", "1001"), "1 and 1000"),
-    "unknown layer": (("explain", "photo.png", *QUICK, "--layers", "conv1"), "logits, prob"),
-    "window too large": (("explain", "photo.png", "--window", "225"), "smaller window"),
-    "window of words": (("explain", "photo.png", "--window", "ten"), "must be an int"),
-    "window zero": (("explain", "photo.png", "--window", "0"), "at least 1 pixel"),
-    "negative stride": (("explain", "photo.png", "--stride", "-1"), "at least 1 pixel"),
-    "stride too large": (("explain", "photo.png", "--stride", "11"), "would be missed"),
-    "patch too large": (("explain", "photo.png", "--window", "45"), "fit statistics for larger"),
-    "one sample": (("explain", "photo.png", "--samples", "1"), "--samples=1 leaves"),
-    "empty batch": (("explain", "photo.png", *QUICK, "--batch-size", "0"), "--batch-size=0 must"),
-    "unknown sampler": (
-        ("explain", "photo.png", "--sampler", "magic"),
-        "conditional, mixture, marginal",
-    ),
-    "marginal, no images": (("explain", "photo.png", "--sampler", "marginal"), "--images FOLDER"),
-    "unused padding": (("explain", "photo.png", *QUICK, "--padding", "2"), "leave out --padding"),
-    "unknown colour": (("explain", "photo.png", "--color", "red"), "'joint' or 'independent'"),
-    "unknown measure": (("explain", "photo.png", *QUICK, "--measure", "x"), "weight_of_evidence"),
-    "unknown engine": (("explain", "photo.png", *QUICK, "--engine", "warp"), "dense"),
-    "no error at all": (
-        ("explain", "photo.png", "--target-error", "0"),
-        "--target-error=0.0 must be above 0",
-    ),
-    "few passes": (("explain", "photo.png", "--max-passes", "9"), "--max-passes=9 does not suff"),
-    "unknown sampling": (("explain", "photo.png", "--sampling", "x"), "independent, sobol, anti"),
+    "missing image": ("image", ("none.jpg",), "none.jpg"),
+    "not an image": ("image", ("words.txt",), "words.txt"),
+    "unknown model": ("--model", ("--model", "gogglenet"), "'googlenet'"),
+    "weights": ("--weights", ("--weights", "words.txt"), "words.txt"),
+    "unknown class": ("--classes", ("--classes", "ante"), "'ant'"),
+    "class out of range": ("--classes", ("--classes", "#5"), "0 to 4"),
+    "too many classes": ("--classes", ("--classes", "6"), "5"),
+    "unknown layer": ("--layers", ("--layers", "score"), "'scores'"),
+    "unknown start": ("--start", ("--sampler", "marginal", "--start", "cov"), "'conv'"),
+    "window too large": ("--window", ("--window", "7"), "6 by 6"),
+    "window of words": ("--window", ("--window", "ten"), "'ten'"),
+    "window of three": ("--window", ("--window", "2,2,2"), "2,2,2"),
+    "window zero": ("--window", ("--window", "0"), "0"),
+    "stride too large": ("--stride", ("--stride", "3"), "2 by 2"),
+    "one sample": ("--samples", ("--sampler", "conditional", "--samples", "1"), "2"),
     "odd sampling": (
-        ("explain", "photo.png", "--sampling", "sobol", "--samples", "5"),
-        "--samples=5 does not fit",
+        "--samples",
+        ("--sampler", "conditional", "--sampling", "sobol", "--samples", "5"),
+        "6",
     ),
-    "sampling of grey": (("explain", "photo.png", *QUICK, "--sampling", "sobol"), "Constant does"),
-    "no folder": (("explain", "photo.png", *QUICK, "--output", "no/a.png"), "create it first"),
-    "suffix": (("explain", "photo.png", *QUICK, "--output", "a.xyz"), "must end in"),
-    "weights": (
-        ("explain", "photo.png", "--model", "googlenet", "--weights", "words.txt"),
-        "not a file of weights",
+    "sampling of grey": ("--sampling", ("--sampling", "sobol"), "normal numbers"),
+    "marginal, no images": ("--sampler", ("--sampler", "marginal"), "--images"),
+    "start, no images": ("--start", ("--sampler", "marginal", "--start", "conv"), "--images"),
+    "start of grey": ("--sampler", ("--start", "conv"), "marginal"),
+    "unused padding": ("--padding", ("--padding", "2"), "conditional or mixture"),
+    "no error at all": ("--target-error", ("--sampler", "mixture", "--target-error", "0"), "0.02"),
+    "few passes": ("--max-passes", ("--sampler", "mixture", "--max-passes", "9"), "19"),
+    "budget of a preview": (
+        "--preview",
+        ("--sampler", "mixture", "--max-passes", "900", "--preview"),
+        "budget",
     ),
-    "statistics": (("explain", "photo.png", "--statistics", "words.txt"), "not a readable .npz"),
-    "checkpoint": (
-        ("explain", "photo.png", *QUICK, "--checkpoint", "words.txt"),
-        "not a readable .npz",
+    "patch too large": ("image", ("--sampler", "conditional", "--padding", "3"), "6"),
+    "no folder": ("--output", ("--output", "no/a.png"), "no"),
+    "suffix": ("--output", ("--output", "a.xyz"), ".png"),
+    "statistics": (
+        "--statistics",
+        ("--sampler", "conditional", "--statistics", "words.txt"),
+        "words.txt",
     ),
-    "plot of a photo": (("plot", "photo.png"), "not a readable .npz"),
-    "fit of nothing": (("fit", "nothing"), "no folder 'nothing'"),
+    "checkpoint": ("--checkpoint", ("--checkpoint", "words.txt"), "words.txt"),
+    "checkpoint nowhere": ("--checkpoint", ("--checkpoint", "no/run.npz"), "no"),
 }
 
 
-@pytest.mark.parametrize(("arguments", "words"), BAD.values(), ids=BAD.keys())
-def test_bad_input_is_one_sentence_and_status_2(run, photo, arguments, words):
+@pytest.mark.parametrize(("name", "words", "told"), BAD.values(), ids=BAD)
+def test_bad_input_is_one_sentence_about_what_was_typed(explain, run, name, words, told):
     Path("words.txt").write_text("hello")
-    Path("empty.png").touch()
     before = sorted(Path().iterdir())
-    status, _, err = run(*arguments)
-    assert status == 2
-    message = [line for line in err.splitlines() if line.startswith("pdjax: error: ")]
-    assert len(message) == 1
-    assert words in message[0]
-    assert "Traceback" not in err
+    ended = explain(*words) if words[0].startswith("--") else run("explain", *words)
+    assert re.match(rf"{name}\b", ended.error)
+    assert told in ended.error
     assert sorted(Path().iterdir()) == before
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("result", ("plot", "photo.png")),
+        ("--output", ("plot", "result.npz", "--output", "a.xyz")),
+        ("--output", ("plot", "result.npz", "--output", "no/a.png")),
+        ("--layer", ("plot", "result.npz", "--layer", "score")),
+        ("--units", ("plot", "result.npz", "--units", "9")),
+        ("--units", ("plot", "result.npz", "--units", "all")),
+        ("folder", ("fit", "nothing")),
+        ("--output", ("fit", ".", "--output", "no/mine.npz")),
+    ],
+    ids=str,
+)
+def test_other_commands_speak_of_what_was_typed_too(run, explain, name, words):
+    explain("--output", "result.png")
+    assert re.match(rf"{name}\b", run(*words).error)
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("--classes", ("--classes", "ante")),
+        ("--layers", ("--layers", "score")),
+        ("--stride", ("--stride", "3")),
+        ("--max-passes", ("--max-passes", "9")),
+        ("--output", ("--output", "no/a.png")),
+    ],
+    ids=str,
+)
+def test_everything_is_checked_before_the_sampler_is_made(explain, monkeypatch, name, words):
+    monkeypatch.setattr(pdjax.Classifier, "activations", lambda *_: pytest.fail("the network ran"))
+    broken = ("--sampler", "conditional", "--padding", 1, "--statistics", "none.npz")
+    assert explain(*broken).error.startswith("--statistics")
+    assert explain(*broken, *words).error.startswith(name)

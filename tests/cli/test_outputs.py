@@ -2,21 +2,35 @@
 
 from __future__ import annotations
 
-import os
+from pathlib import Path
 
 import pytest
+from helpers.refusals import refused
 
-from pdjax.cli.outputs import Outputs
+from pdjax.cli.outputs import PAGE, PICTURES, Outputs
 
 
-def test_numbers_go_beside_the_picture(tmp_path):
-    outputs = Outputs.of(tmp_path / "cat.svg", tmp_path / "state.npz")
-    assert outputs == (tmp_path / "cat.svg", tmp_path / "cat.npz")
+@pytest.mark.parametrize("suffix", [*PICTURES, PAGE, ".PNG"])
+def test_numbers_go_beside_the_picture(tmp_path, suffix):
+    outputs = Outputs.of(tmp_path / f"cat{suffix}", tmp_path / "state.npz")
+    assert outputs == (tmp_path / f"cat{suffix}", tmp_path / "cat.npz")
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("spelling", ["cat.npz", "./cat.npz", "cat.png"])
 def test_a_checkpoint_is_not_overwritten_by_the_result(tmp_path, monkeypatch, spelling):
     monkeypatch.chdir(tmp_path)
-    message = f"checkpoint='{os.path.normpath(spelling)}' is where the result will be written; give"
-    with pytest.raises(ValueError, match=message):
-        Outputs.of(tmp_path / "cat.png", tmp_path.__class__(spelling))
+    with refused("checkpoint"):
+        Outputs.of(tmp_path / "cat.png", Path(spelling))
+
+
+@pytest.mark.parametrize("name", ["cat", "cat.npz", "cat.xyz"])
+def test_other_suffixes_are_refused_with_those_there_are(tmp_path, name):
+    with refused("output") as caught:
+        Outputs.of(tmp_path / name)
+    assert ".png" in caught.value.remedy
+
+
+def test_a_folder_must_be_there(tmp_path):
+    with refused("output", FileNotFoundError):
+        Outputs.of(tmp_path / "no" / "cat.png")

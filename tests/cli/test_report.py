@@ -1,4 +1,4 @@
-"""What is said when a run is done: the rate is of what was computed, not of what was kept."""
+"""What is said of a run: the rate is of what was computed, not of what was kept."""
 
 from __future__ import annotations
 
@@ -7,49 +7,48 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
+from helpers.interruption import interrupt
 
 import pdjax
-import pdjax._explain.draws
-from pdjax._explain.checkpoint import count_draws
+from pdjax._explain.explain import Run
+from pdjax._explain.request import Request
 from pdjax.cli.outputs import Outputs
-from pdjax.cli.report import report
+from pdjax.cli.report import announce, report
+
+pytestmark = pytest.mark.usefixtures("quick")
 
 IMAGES = np.random.default_rng(0).random((5, 8, 8, 3), dtype=np.float32)
 OUTPUTS = Outputs(Path("a.png"), Path("a.npz"))
+SAMPLER = pdjax.Marginal(IMAGES[1:], window=2)
 
 
-def explain(checkpoint=None):
-    net = pdjax.Classifier.from_function(
-        lambda params, images: jax.nn.softmax(images.mean((1, 2))), {}, image_size=8
-    )
-    return pdjax.explain(
-        net, IMAGES[0], pdjax.Marginal(IMAGES[1:], window=2), rng_key=jax.random.key(0),
-        num_samples=4, stride=1, batch_size=4, checkpoint=checkpoint,
-    )  # fmt: skip
+def network(params, images):
+    return jax.nn.softmax(images.mean((1, 2)))
 
 
-@pytest.fixture
-def interrupted(tmp_path, monkeypatch):
-    """The checkpoint of a run that was interrupted after its first chunk."""
-    path, chunks = tmp_path / "run.npz", []
-
-    def check(*arguments):
-        chunks.append(arguments)
-        if len(chunks) == 2:
-            raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch:
-        patch.setattr(pdjax._explain.draws, "check_finite", check)
-        with pytest.raises(KeyboardInterrupt):
-            explain(path)
-    return path
+def request(**options) -> Request:
+    net = pdjax.Classifier.from_function(network, {}, image_size=8, name="small")
+    defaults = {"num_samples": 4, "engine": "dense", "rng_key": jax.random.key(0)}
+    return Request(net, IMAGES[0], SAMPLER, **defaults | options)
 
 
-def test_draws_in_a_file_are_counted(interrupted, tmp_path):
-    assert count_draws(None) == count_draws(tmp_path / "none.npz") == 0
-    assert 0 < count_draws(interrupted) < 49
-    explain(interrupted)
-    assert count_draws(interrupted) == 49
+@pytest.fixture(scope="module")
+def explanation():
+    (explanation,) = Run(request()).stages()
+    return explanation
+
+
+def test_passes_that_a_checkpoint_had_are_known(tmp_path):
+    path = tmp_path / "run.npz"
+
+    def kept() -> int:
+        run = Run(request(checkpoint=path))
+        list(run.stages())
+        return run.kept
+
+    interrupt(1, kept)
+    assert 0 < kept() < 196
+    assert kept() == 196
 
 
 @pytest.mark.parametrize(
@@ -60,6 +59,26 @@ def test_draws_in_a_file_are_counted(interrupted, tmp_path):
         (196, "(197 forward passes, 196 of them kept from before, 9 s in all)"),
     ],
 )
-def test_the_rate_is_of_what_was_computed(capsys, kept, words):
-    report(explain(), OUTPUTS, kept=kept, explaining=5.0, in_all=9.0)
-    assert f"a.png and a.npz {words}" in capsys.readouterr().out
+def test_the_rate_is_of_what_was_computed(capsys, explanation, kept, words):
+    report(explanation, OUTPUTS, kept=kept, explaining=5.0, in_all=9.0)
+    said = capsys.readouterr().out
+    assert f"a.png and a.npz {words}" in said
+    for title in explanation.titles("prob"):
+        assert title in said
+    assert "prob: a pixel's error is " in said
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({}, "small: 49 windows with 4 samples each, 197 forward passes in all\n"),
+        ({"target_error": 0.02}, "at first, and more until a pixel's error is 2.0% of the largest"),
+        ({"max_passes": 1000}, "at first, and more until 1,000 are spent\n"),
+        ({"target_error": 0.1, "max_passes": 300}, "10.0% of the largest or 300 are spent\n"),
+        ({"num_samples": 1, "stride": 2}, "16 windows with 1 sample each, 17 forward passes"),
+    ],
+    ids=str,
+)
+def test_what_is_to_come_is_announced(capsys, options, words):
+    announce(request(**options))
+    assert words in capsys.readouterr().out

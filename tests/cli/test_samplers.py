@@ -2,96 +2,110 @@
 
 from __future__ import annotations
 
+import inspect
 from pathlib import Path
 
 import pytest
+from helpers.refusals import refused
 
 import pdjax
-from pdjax.cli.samplers import make_hidden_sampler, make_sampler
-from pdjax.cli.used_options import OF_DRAWS, OF_SAMPLERS, check_used
+from pdjax._types import NormalSampler, Sampler
+from pdjax.cli.samplers import HIDDEN_SAMPLERS, SAMPLERS, Choice, Setting
 
-NOTHING = {"padding": None, "color": None, "images": None, "statistics": None}
-COMMON = {"num_samples": 2, "progress": False}
+NET = pdjax.Classifier.from_function(lambda params, images: images, None, image_size=8)
 FILE = Path("mine.npz")
-
-
-def of_image(name, **given):
-    return make_sampler(name, 4, image_size=8, **NOTHING | given, **COMMON)
-
-
-def of_hidden(name, **given):
-    net = pdjax.Classifier.from_function(lambda params, images: images, None, image_size=8)
-    return make_hidden_sampler(net, "prob", name, 4, **NOTHING | given, **COMMON)
-
-
-def test_what_is_not_given_has_the_defaults_that_the_help_states():
-    sampler = of_image("conditional")
-    assert (sampler.padding, sampler.color) == (2, "joint")
-    assert of_image("mixture").padding == 2
-    sampler = of_image("conditional", padding=0, color="independent")
-    assert (sampler.padding, sampler.color) == (0, "independent")
-
-
-def test_samplers_without_options():
-    makers = {"grey": pdjax.Constant, "mean": pdjax.ImageMean, "blur": pdjax.Blur}
-    assert {name: type(of_image(name)) for name in makers} == makers
-    assert {name for name, options in OF_SAMPLERS.items() if not options} == set(makers)
-
-
-UNUSED = [
-    (of_image, "mixture", {"color": "joint"}, "color='joint'", ", or give --sampler conditional"),
-    *(
-        (of_image, name, {option: value}, start, end)
-        for name in ("marginal", "grey", "mean", "blur")
-        for option, value, start, end in (
-            ("padding", 0, "padding=0", ", or give --sampler conditional or mixture"),
-            ("color", "joint", "color='joint'", ", or give --sampler conditional"),
-            ("statistics", FILE, "statistics='mine.npz'", ", or give --sampler conditional or mix"),
-        )
-    ),
-    *(
-        (of_image, name, {"images": FILE}, "images='mine.npz'", ", or give --sampler marginal")
-        for name in ("conditional", "mixture", "grey", "mean", "blur")
-    ),
-    (of_hidden, "conditional", {"statistics": FILE}, "statistics='mine.npz'", "$"),
-    (of_hidden, "marginal", {"statistics": FILE}, "statistics='mine.npz'", "$"),
-    (of_hidden, "marginal", {"padding": 2}, "padding=2", ", or give --sampler conditional$"),
-    (of_hidden, "marginal", {"color": "joint"}, "color='joint'", ", or give --sampler cond"),
+OPTIONS = {"padding": 0, "color": "joint", "images": FILE, "statistics": FILE}
+DRAWS = {"samples": 4, "target_error": 0.1, "max_passes": 9}
+USED = {
+    False: {
+        "conditional": {"padding", "color", "statistics", *DRAWS},
+        "mixture": {"padding", "statistics", *DRAWS},
+        "marginal": {"images", "samples"},
+        "grey": set(),
+        "mean": set(),
+        "blur": set(),
+    },
+    True: {
+        "conditional": {"padding", "color", "images", *DRAWS},
+        "marginal": {"images", "samples"},
+    },
+}
+TABLES = {False: SAMPLERS, True: HIDDEN_SAMPLERS}
+EVERY = [
+    (hidden, name, option)
+    for hidden, samplers in USED.items()
+    for name in samplers
+    for option in (*OPTIONS, *DRAWS)
 ]
 
 
-@pytest.mark.parametrize(("make", "name", "given", "start", "end"), UNUSED)
-def test_an_option_that_would_do_nothing_is_refused(make, name, given, start, end):
-    where = f"--sampler {name}" + (" and --start" if make is of_hidden else "")
-    option = next(iter(given))
-    message = f"^{start} does nothing with {where}; leave out --{option}{end}"
-    with pytest.raises(ValueError, match=message):
-        make(name, **given)
+def choice(name: str, hidden: bool = False, **given) -> Choice:
+    options, draws = ({key: given.get(key) for key in known} for known in (OPTIONS, DRAWS))
+    return Choice(name, hidden, options, draws)
+
+
+def make(name: str, **given) -> Sampler:
+    return choice(name, **given).make(Setting(NET, (4, 4), 2, False))
+
+
+@pytest.mark.parametrize("hidden", [False, True])
+def test_options_are_the_keywords_of_what_makes_a_sampler(hidden):
+    assert USED[hidden].keys() == TABLES[hidden].keys()
+    for name, (_, maker) in TABLES[hidden].items():
+        assert set(inspect.signature(maker).parameters) - {"setting"} == USED[hidden][name] - {
+            *DRAWS
+        }
+
+
+@pytest.mark.parametrize(("hidden", "name", "option"), EVERY)
+def test_an_option_is_used_or_refused(hidden, name, option):
+    value = (OPTIONS | DRAWS)[option]
+    if option in USED[hidden][name]:
+        choice(name, hidden, **{option: value})
+        return
+    with refused(option) as caught:
+        choice(name, hidden, **{option: value})
+    users = [other for other in USED[hidden] if option in USED[hidden][other]]
+    for user in users:
+        assert user in caught.value.remedy
+    assert ("--sampler" in caught.value.remedy) == bool(users)
+    assert ("--start" in caught.value.problem) == hidden
+
+
+def test_what_is_not_given_has_the_defaults_that_the_help_states():
+    sampler = make("conditional")
+    assert (sampler.padding, sampler.color) == (2, "joint")
+    sampler = make("conditional", padding=0, color="independent")
+    assert (sampler.padding, sampler.color) == (0, "independent")
+    assert make("mixture").padding == 2
+
+
+@pytest.mark.parametrize("name", SAMPLERS)
+def test_what_stands_in_for_a_sampler_is_asked_the_same(name):
+    kind, _ = SAMPLERS[name]
+    planned = choice(name).planned((4, 3))
+    assert isinstance(planned, Sampler)
+    assert isinstance(planned, NormalSampler) == (name == "conditional")
+    assert (planned.window, planned.constant) == ((4, 3), kind.constant)
+    if name != "marginal":
+        made = make(name)
+        assert type(made) is kind
+        assert isinstance(made, NormalSampler) == isinstance(planned, NormalSampler)
 
 
 @pytest.mark.parametrize(
-    ("name", "given", "message"),
-    [
-        ("grey", {"samples": 4}, "samples=4 .* leave out --samples, or give .* or marginal$"),
-        ("blur", {"max_passes": 9}, "max_passes=9 does nothing .* leave out --max-passes, or give"),
-        ("marginal", {"target_error": 0.1}, "target_error=0.1 .* or give --sampler cond.* mixture"),
-    ],
+    ("argument", "name", "hidden"),
+    [("sampler", "marginal", False), ("start", "marginal", True), ("start", "conditional", True)],
 )
-def test_a_sampler_is_not_drawn_from_more_often_than_it_can_be(name, given, message):
-    assert OF_DRAWS.keys() == OF_SAMPLERS.keys()
-    with pytest.raises(ValueError, match=message):
-        check_used(OF_DRAWS, name, **given)
+def test_what_learns_from_images_needs_them(argument, name, hidden):
+    setting = Setting(NET, (4, 4), 2, False, "prob" if hidden else None)
+    with refused(argument) as caught:
+        choice(name, hidden).make(setting)
+    assert "--images" in caught.value.remedy
 
 
-@pytest.mark.parametrize(
-    ("make", "name", "message"),
-    [
-        (of_image, "magic", "sampler='magic' is unknown; choose from conditional, mixture, marg"),
-        (of_image, "marginal", "sampler=marginal needs other images; give --images FOLDER"),
-        (of_hidden, "grey", "sampler='grey' has no hidden form; choose conditional or marginal"),
-        (of_hidden, "conditional", "start needs other images .* give --images FOLDER"),
-    ],
-)
-def test_samplers_that_cannot_be_made(make, name, message):
-    with pytest.raises(ValueError, match=message):
-        make(name)
+@pytest.mark.parametrize("name", sorted(SAMPLERS.keys() - HIDDEN_SAMPLERS.keys()))
+def test_samplers_without_a_form_for_hidden_layers(name):
+    with refused("sampler") as caught:
+        choice(name, hidden=True)
+    assert all(other in caught.value.remedy for other in HIDDEN_SAMPLERS)

@@ -8,15 +8,17 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from helpers.interruption import interrupt
+from helpers.refusals import refused
 
 import pdjax
 from pdjax import Classifier, ConditionalGaussian, Constant, Explanation, Marginal
 from pdjax._explain.budget import Budget, further_draws, reached_error
-from pdjax._explain.draws import pool
 from pdjax.method.maps import Maps
-from pdjax.method.marginalize import Moments
 from pdjax.method.schemes import Scheme
 from pdjax.method.windows import WindowGrid
+
+pytestmark = pytest.mark.usefixtures("quick")
 
 SIDE = 16
 IMAGE = np.random.default_rng(0).random((SIDE, SIDE, 3), np.float32)
@@ -35,8 +37,8 @@ NET = Classifier.from_function(network, jnp.asarray(WEIGHTS), image_size=SIDE, n
 
 
 def explain(**options) -> Explanation:
-    defaults = {"sampler": SAMPLER, "rng_key": jax.random.key(0), "classes": [0]}
-    return pdjax.explain(NET, IMAGE, **defaults | options)
+    defaults = {"rng_key": jax.random.key(0), "classes": [0], "engine": "dense"}
+    return pdjax.explain(NET, IMAGE, options.pop("sampler", SAMPLER), **defaults | options)
 
 
 @pytest.mark.parametrize(
@@ -80,50 +82,62 @@ def test_the_result_does_not_depend_on_the_batch() -> None:
     np.testing.assert_allclose(one.relevance["prob"], other.relevance["prob"], atol=1e-5)
 
 
-def test_an_interrupted_run_goes_on(tmp_path, monkeypatch) -> None:
-    whole = explain(target_error=0.004, batch_size=20)
-    updates = 0
-
-    def update(self, count):
-        nonlocal updates
-        updates += 1
-        if updates == 20:
-            raise KeyboardInterrupt
-
-    file = tmp_path / "run.npz"
-    with monkeypatch.context() as patch:
-        patch.setattr("tqdm.auto.tqdm.update", update)
-        with pytest.raises(KeyboardInterrupt):
-            explain(target_error=0.004, batch_size=20, checkpoint=file)
-    again = explain(target_error=0.004, batch_size=20, checkpoint=file)
+def test_an_interrupted_run_goes_on(tmp_path) -> None:
+    file, options = tmp_path / "run.npz", {"target_error": 0.004, "batch_size": 20}
+    whole = explain(**options)
+    interrupt(20, explain, checkpoint=file, **options)
+    again = explain(checkpoint=file, **options)
     assert again.settings["passes"] == whole.settings["passes"]
     np.testing.assert_array_equal(again.relevance["prob"], whole.relevance["prob"])
-    with pytest.raises(ValueError, match="differing in target_error"):
-        explain(target_error=0.003, batch_size=20, checkpoint=file)
+    with refused("checkpoint") as caught:
+        explain(checkpoint=file, **options | {"target_error": 0.003})
+    assert "target_error" in str(caught.value)
 
 
 def test_nothing_random_needs_one_round() -> None:
-    explanation = explain(sampler=Constant(0.5, 4), num_samples=1, target_error=0.01)
+    explanation = explain(sampler=Constant(0.5, 4), target_error=0.01)
     assert explanation.settings["passes"] == 170
     assert explanation.settings["reached_error"]["prob"] == 0
 
 
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"target_error": 0}, "target_error=0 must be above 0"),
-        ({"target_error": float("nan")}, "target_error=nan must be above 0"),
-        ({"target_error": 5}, "target_error=5 must be above 0 and below 1, .* 2 percent, 0.02,"),
-        ({"max_passes": 338}, "max_passes=338 does not suffice for 2 samples of each of the 169"),
-        (
-            {"target_error": 0.1, "sampler": Marginal(np.stack([IMAGE] * 3), 4)},
-            "target_error and max_passes need a sampler that can be drawn from again",
-        ),
-    ],
-)
-def test_bad_budgets(options, message) -> None:
-    with pytest.raises(ValueError, match=message):
-        explain(**options)
+GRID, SCHEME = WindowGrid((SIDE, SIDE), 4), Scheme("independent", 2)
+BAD = {
+    "no error": ("target_error", {"target_error": 0}),
+    "below zero": ("target_error", {"target_error": -0.1}),
+    "no number": ("target_error", {"target_error": float("nan")}),
+    "percent": ("target_error", {"target_error": 5}),
+    "words": ("target_error", {"target_error": "little"}),
+    "no passes": ("max_passes", {"max_passes": 0}),
+    "no int": ("max_passes", {"max_passes": 1e4}),
+}
+
+
+@pytest.mark.usefixtures("untyped")
+@pytest.mark.parametrize(("argument", "options"), BAD.values(), ids=BAD)
+def test_bad_budgets(argument, options) -> None:
+    with refused(argument):
+        Budget(**options)
+
+
+def test_a_first_round_must_be_within_the_budget() -> None:
+    least = 1 + 2 * GRID.size
+    Budget(max_passes=least).check(GRID, SCHEME, SAMPLER)
+    with refused("max_passes") as caught:
+        Budget(max_passes=least - 1).check(GRID, SCHEME, SAMPLER)
+    assert f"{least:,}" in str(caught.value)
+
+
+def test_further_draws_must_tell_something() -> None:
+    sampler = Marginal(np.stack([IMAGE] * 3), 4)
+    Budget().check(GRID, SCHEME, sampler)
+    for argument, value in (("target_error", 0.1), ("max_passes", 10_000)):
+        with refused(argument):
+            Budget(**{argument: value}).check(GRID, SCHEME, sampler)
+
+
+def test_budgets_are_frozen() -> None:
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        Budget(0.1).target_error = 1.0
 
 
 def test_neyman_shares_out_what_is_left() -> None:
@@ -141,56 +155,3 @@ def test_neyman_shares_out_what_is_left() -> None:
     assert few.sum() == 10
     assert few[17:].sum() == 0
     assert reached_error(maps) == {"z": pytest.approx(0.2)}
-
-
-def test_pooled_moments_are_those_of_all_replicates() -> None:
-    rng = np.random.default_rng(0)
-    values = 1 + 0.1 * rng.standard_normal((5, 3, 2))  # draws, replicates, units
-    windows = np.array([0, 2, 2, 0, 2])
-    draws = Moments(
-        {"z": values.mean(1).astype(np.float32)},
-        {"z": values.var(1, ddof=1).astype(np.float32)},
-        {"z": np.full((5, 2), 0.3, np.float32)},
-    )
-    pooled = pool(draws, windows, 4, 3)
-    for window in (0, 2):
-        own = values[windows == window].reshape(-1, 2)
-        np.testing.assert_allclose(pooled.mean["z"][window], own.mean(0), rtol=1e-6)
-        np.testing.assert_allclose(pooled.variance["z"][window], own.var(0, ddof=1), rtol=1e-4)
-        np.testing.assert_allclose(pooled.bias["z"][window], 0.3 / (len(own) / 3), rtol=1e-6)
-    assert not np.asarray(pooled.mean["z"][1]).any()
-
-
-@pytest.mark.parametrize("sampling", ["independent", "sobol"])
-def test_stages_of_a_preview_end_in_the_plain_run(sampling, tmp_path) -> None:
-    options = {"rng_key": jax.random.key(3), "num_samples": 4, "sampling": sampling}
-    stages = list(pdjax.preview(NET, IMAGE, SAMPLER, strides=(4, 2, 1), classes=[0], **options))
-    assert [stage.settings["passes"] for stage in stages] == [65, 197, 677]
-    for stage, stride in zip(stages, (4, 2, 1), strict=True):
-        plain = explain(stride=stride, **options)
-        np.testing.assert_allclose(
-            stage.relevance["prob"], plain.relevance["prob"], rtol=1e-4, atol=1e-5
-        )
-        assert stage.settings | {"passes": 0, "reached_error": 0} == plain.settings | {
-            "passes": 0, "reached_error": 0,
-        }  # fmt: skip
-    file = tmp_path / "run.npz"
-    first = next(iter(pdjax.preview(
-        NET, IMAGE, SAMPLER, strides=(4, 2), classes=[0], checkpoint=file, **options
-    )))  # fmt: skip
-    np.testing.assert_array_equal(first.relevance["prob"], stages[0].relevance["prob"])
-    with pytest.raises(ValueError, match="differing in stride"):
-        explain(stride=2, checkpoint=file, **options)
-
-
-def test_previews_refuse_strides_that_do_not_nest() -> None:
-    for strides, message in (((), "strides: there are none"), ((4, 3), r"stride=\(4, 4\) has")):
-        with pytest.raises(ValueError, match=message):
-            pdjax.preview(
-                NET, IMAGE, SAMPLER, rng_key=jax.random.key(0), strides=strides, classes=[0]
-            )
-
-
-def test_budgets_are_frozen() -> None:
-    with pytest.raises(dataclasses.FrozenInstanceError):
-        Budget(0.1).target_error = 1.0

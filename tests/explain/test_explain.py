@@ -1,4 +1,4 @@
-"""Explaining an image: against published numbers, interrupted, saved, and with bad inputs."""
+"""Explaining an image: against published numbers, for the classes asked for, and in stages."""
 
 from __future__ import annotations
 
@@ -9,8 +9,18 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from helpers.refusals import refused
 
-from pdjax import Classifier, Constant, Explanation, Marginal, explain, prediction_difference
+from pdjax import (
+    Classifier,
+    ConditionalGaussian,
+    Explanation,
+    Marginal,
+    PatchStatistics,
+    explain,
+    prediction_difference,
+    preview,
+)
 
 KEY = jax.random.key(0)
 
@@ -38,9 +48,12 @@ def maps_of(data, route: str):
     count = int(data["num_training_images"])
     if route == "prediction_difference":
         run = functools.partial(
-            prediction_difference, classifier, num_training_images=count, num_samples=10,
+            prediction_difference,
+            classifier,
+            num_training_images=count,
+            num_samples=10,
             bias_correction=False,
-        )  # fmt: skip
+        )
         return jax.jit(run)(params, image, sampler, rng_key=KEY)
     net = Classifier.from_function(
         classifier, params, image_size=24, num_training_images=count, name="small"
@@ -104,7 +117,6 @@ def test_published_numbers_in_double_precision(x64, published, route) -> None:
     np.testing.assert_allclose(maps.relevance["prob"], published["exact"], atol=1e-6)
 
 
-LABELS = ("tabby, tabby cat", "crane, bird", "crane, machine", "Egyptian cat", "fox")
 IMAGE = np.random.default_rng(0).random((10, 8, 3), np.float32)
 PARAMS = jnp.array(np.random.default_rng(1).standard_normal((240, 5)), jnp.float32)
 OTHERS = np.random.default_rng(2).random((6, 10, 8, 3), np.float32)
@@ -112,72 +124,39 @@ OTHERS = np.random.default_rng(2).random((6, 10, 8, 3), np.float32)
 
 def network(params, images):
     scores = jnp.matmul(images.reshape(len(images), -1), params, precision="highest")
-    return {"features": images[:, ::2, ::2], "scores": scores, "prob": jax.nn.softmax(scores)}
+    return {"scores": scores, "prob": jax.nn.softmax(scores)}
 
 
-def run(**options) -> Explanation:
-    net = Classifier.from_function(
-        options.pop("f", network),
-        options.pop("params", PARAMS),
-        image_size=(10, 8),
-        labels=LABELS,
-        probabilities=options.pop("probabilities", ("prob",)),
-    )
-    defaults = {
-        "net": net, "image": IMAGE, "sampler": Marginal(OTHERS, 3), "rng_key": KEY,
-        "num_samples": 4,
-    }  # fmt: skip
-    return explain(**defaults | options)
+NET = Classifier.from_function(network, PARAMS, image_size=(10, 8))
 
 
-def test_layers_are_measured_by_what_they_hold() -> None:
-    result = run(layers=("features", "scores", "prob"), classes=["fox"])
-    assert result.layers == ("features", "scores", "prob")
-    assert {layer: len(result.relevance[layer]) for layer in result.layers} == {
-        "features": 3, "scores": 1, "prob": 1,
-    }  # fmt: skip
-    assert result.names == {"features": ("0", "1", "2"), "scores": ("fox",), "prob": ("fox",)}
-    assert result.measures["prob"] == "weight of evidence (bits)"
-    assert result.measures["scores"] == result.measures["features"] == "activation difference"
-    outputs = network(PARAMS, IMAGE[None])
-    np.testing.assert_allclose(result.prediction["scores"], outputs["scores"][0, 4:], rtol=1e-5)
-    hidden = np.repeat(IMAGE[None], 4, 0)
-    hidden[:, 2:5, 4:7] = OTHERS[:4, 2:5, 4:7]
-    changed = network(PARAMS, hidden)
-    spatial = outputs["features"].mean((0, 1, 2)) - changed["features"].mean((0, 1, 2))
-    np.testing.assert_allclose(result.window_relevance["features"][:, 2, 4], spatial, atol=1e-6)
-    score = np.asarray(outputs["scores"] - changed["scores"])[:, 4]
-    np.testing.assert_allclose(result.window_relevance["scores"][0, 2, 4], score.mean(), atol=1e-5)
-    error = np.std(score, ddof=1) / 2 / 0.921318  # the mean of a root of 3 degrees of freedom
-    found = result.window_standard_error["scores"][0, 2, 4]
-    assert found == pytest.approx(error, rel=1e-4)
+def run(net=NET, sampler=None, **options) -> Explanation:
+    defaults = {"rng_key": KEY, "num_samples": 4, "engine": "dense"}
+    return explain(net, IMAGE, sampler or Marginal(OTHERS, 3), **defaults | options)
 
 
-@pytest.mark.parametrize(
-    ("classes", "expected"),
-    [
-        ([3, 0], (3, 0)),
-        (["fox"], (4,)),
-        ("fox", (4,)),
-        (["Tabby Cat", 1], (0, 1)),
-        (["tabby, tabby cat", "tabby", 0], (0,)),
-        (["machine", "egyptian cat"], (2, 3)),
-        (2, None),
-        (5, None),
-    ],
-    ids=str,
-)
-def test_classes_by_index_name_synonym_and_score(classes, expected) -> None:
-    if expected is None:
-        order = np.argsort(-np.asarray(network(PARAMS, IMAGE[None])["scores"][0]))
-        expected = tuple(order[:classes].tolist())
-    result = run(classes=classes, stride=3)
-    assert result.settings["classes"] == list(expected)
-    assert result.names["prob"] == tuple(LABELS[index] for index in expected)
-    everything = run(classes=[0, 1, 2, 3, 4], stride=3).relevance["prob"]
-    np.testing.assert_allclose(result.relevance["prob"], everything[list(expected)], atol=1e-6)
+@pytest.mark.usefixtures("quick")
+@pytest.mark.parametrize("classes", [2, 5, [3, 0], ["4", 1]], ids=str)
+def test_rows_are_those_of_the_classes_asked_for(classes) -> None:
+    if isinstance(classes, int):
+        order = np.argsort(-np.asarray(network(PARAMS, IMAGE[None])["scores"][0]))[:classes]
+    else:
+        order = list(map(int, classes))
+    result = run(classes=classes)
+    assert result.settings["classes"] == list(order)
+    assert result.names["prob"] == tuple(map(str, order))
+    everything = run(classes=[0, 1, 2, 3, 4]).relevance["prob"]
+    np.testing.assert_allclose(result.relevance["prob"], everything[list(order)], atol=1e-6)
 
 
+@pytest.mark.usefixtures("quick")
+def test_three_classes_or_all_are_explained_by_default() -> None:
+    assert len(run().names["prob"]) == 3
+    two = Classifier.from_function(network, PARAMS[:, :2], image_size=(10, 8))
+    assert len(run(two).names["prob"]) == 2
+
+
+@pytest.mark.usefixtures("quick")
 def test_a_callable_of_numpy_arrays_needs_no_jax() -> None:
     def plain(images):
         assert type(images) is np.ndarray
@@ -186,82 +165,35 @@ def test_a_callable_of_numpy_arrays_needs_no_jax() -> None:
         powers = np.exp(scores - scores.max(1, keepdims=True))
         return (powers / powers.sum(1, keepdims=True)).tolist()
 
-    result = run(net=plain, engine="callable", batch_size=7, classes=[0, 4])
+    result = run(plain, engine="callable", batch_size=7, classes=[0, 4])
     expected = run(classes=[0, 4])
     np.testing.assert_allclose(result.relevance["prob"], expected.relevance["prob"], atol=1e-4)
     assert result.names["prob"] == ("0", "4")
     assert result.settings["model"] == "plain"
 
 
-def test_classes_without_names_are_asked_for_by_index() -> None:
-    def plain(images):
-        return np.asarray(network(PARAMS, images)["prob"])
+@pytest.mark.usefixtures("quick")
+@pytest.mark.parametrize("sampling", ["independent", "antithetic"])
+def test_stages_of_a_preview_end_in_the_plain_run(sampling, tmp_path) -> None:
+    options = {"sampling": sampling, "classes": [0], "rng_key": jax.random.key(3)}
+    sampler = ConditionalGaussian(PatchStatistics.natural_images(), 4, 1)
 
-    with pytest.raises(ValueError, match=r"no class named 'tabby'; .* indices, from 0 to 4$"):
-        run(net=plain, engine="callable", classes=["tabby"])
+    def stages(strides, **more):
+        shared = {"num_samples": 4, "engine": "dense"}
+        return preview(NET, IMAGE, sampler, strides=strides, **shared | options | more)
 
-
-BAD = [
-    ({"image": np.where(IMAGE > 0.9, np.nan, IMAGE)}, ValueError, r"image has NaN or infinite"),
-    ({"image": IMAGE * 255}, ValueError, r"image has values from .* outside \[0, 1\]; scale"),
-    ({"image": IMAGE - 1}, ValueError, r"image has values from -"),
-    ({"image": (IMAGE * 255).astype(np.uint8)}, TypeError, r"image of dtype uint8 .* divide 8-bit"),
-    ({"image": IMAGE[:8]}, ValueError, r"image of shape \(8, 8, 3\) does not fit custom.*load_im"),
-    ({"image": IMAGE[..., :1]}, ValueError, r"image of shape \(10, 8, 1\) does not fit"),
-    ({"image": IMAGE[:, 0, 0]}, ValueError, r"must be \(\*spatial, channels\)"),
-    ({"classes": ["tiger"]}, ValueError, r"no class named 'tiger'; see the model's labels"),
-    ({"classes": ["tabbi"]}, ValueError, r"no class named 'tabbi'; did you mean 'tabby'"),
-    ({"classes": ["crane"]}, ValueError, r"'crane' stands for several .*1 \(crane, bird\); 2 "),
-    ({"classes": [5]}, ValueError, r"there is no class 5; choose indices from 0 to 4"),
-    ({"classes": [-1]}, ValueError, r"there is no class -1"),
-    ({"sampler": "grey"}, TypeError, r"sampler='grey' is no sampler; give one such as pdjax.Cond"),
-    (
-        {"rng_key": 0},
-        TypeError,
-        r"rng_key=0 is no random key; .* jax.random.key\(0\)",
-    ),
-    ({"classes": [1.5]}, TypeError, r"1.5 is neither an index nor a name"),
-    ({"classes": 0}, ValueError, r"classes=0 must be between 1 and 5"),
-    ({"classes": 6}, ValueError, r"classes=6 must be between 1 and 5"),
-    ({"classes": []}, ValueError, r"classes is empty"),
-    ({"layers": ("score",)}, ValueError, r"no layer 'score'; did you mean 'scores'\? Layers: feat"),
-    ({"engine": "quick"}, ValueError, r"engine='quick' is unknown; choose from .*callable"),
-    ({"measure": "bits"}, ValueError, r"measure='bits' is unknown; choose from weight_of"),
-    ({"num_samples": 0}, ValueError, r"num_samples=0 must be an int of at least 1"),
-    ({"num_samples": 1}, ValueError, r"num_samples=1 leaves the standard error unknown; take 2"),
-    ({"num_samples": 2.0}, ValueError, r"num_samples=2.0 must be an int"),
-    ({"num_samples": 7}, ValueError, r"num_samples=7 is more than the 6 images"),
-    ({"sampling": "halton"}, ValueError, r"sampling='halton' is unknown; .* sobol, antithetic"),
-    ({"sampling": "sobol"}, ValueError, r"sampling='sobol' .* Marginal does not; use Conditional"),
-    ({"batch_size": 0}, ValueError, r"batch_size=0 must be an int of at least 1"),
-    ({"batch_size": 2.5}, ValueError, r"batch_size=2.5 must be an int"),
-    ({"stride": 4}, ValueError, r"stride=4 is larger than the window"),
-    ({"sampler": Constant(0.5, 9)}, ValueError, r"window=\(9, 9\) is larger than the image"),
-    ({"sampler": Constant(0.5, (3,))}, ValueError, r"2 spatial axes but the sampler's window"),
-    ({"sampler": Marginal(OTHERS[:, :9], 3)}, ValueError, r"differ from the image's"),
-    ({"net": lambda images: images}, TypeError, r"is no Classifier; .* engine=\"callable\""),
-    ({"net": lambda images: images[:, 0, 0, 0], "engine": "callable"}, ValueError, r"\(1,\) for"),
-    ({"net": lambda images: 0.5, "engine": "callable"}, ValueError, r"has shape \(\) for one"),
-    ({"params": PARAMS * jnp.nan, "layers": ("scores",)}, ValueError, r"'scores' .* NaN .* is"),
-    ({"probabilities": ("prob", "scores"), "layers": ("scores",)}, ValueError, r"'scores' .* sums"),
-]
-
-
-@pytest.mark.parametrize(("options", "kind", "words"), BAD, ids=[words for *_, words in BAD])
-def test_bad_inputs_are_named(untyped, options, kind, words) -> None:
-    with pytest.raises(kind, match=words) as caught:
-        run(**options)
-    assert "\n" not in str(caught.value)
-
-
-@pytest.mark.parametrize("engine", ["dense", "callable"])
-def test_a_network_that_fails_on_a_hidden_window_is_stopped_and_named(engine) -> None:
-    def fragile(params, images):
-        outputs = network(params, images)
-        gone = (images[:, 5, 5, 0] < 0.001).astype(images.dtype)[:, None]
-        return outputs | {"scores": outputs["scores"] / (1 - gone)}
-
-    options = {"sampler": Constant(0.0, 3), "engine": engine, "layers": ("prob", "scores")}
-    with pytest.raises(ValueError, match=r"layer 'scores' .* NaN or infinite .* a window hidden"):
-        run(f=fragile, **options)
-    assert run(f=fragile, **options | {"layers": ("prob",)}).layers == ("prob",)
+    found = list(stages((4, 2, 1)))
+    assert [stage.settings["passes"] for stage in found] == [4 * n + 1 for n in (6, 12, 35)]
+    for stage, stride in zip(found, (4, 2, 1), strict=True):
+        plain = run(sampler=sampler, stride=stride, **options)
+        np.testing.assert_allclose(
+            stage.relevance["prob"], plain.relevance["prob"], rtol=1e-4, atol=1e-5
+        )
+        alike = {"passes": 0, "reached_error": 0}
+        assert stage.settings | alike == plain.settings | alike
+    file = tmp_path / "run.npz"
+    first = next(iter(stages((4, 2), checkpoint=file)))
+    np.testing.assert_array_equal(first.relevance["prob"], found[0].relevance["prob"])
+    with refused("checkpoint") as caught:
+        run(sampler=sampler, stride=2, checkpoint=file, **options)
+    assert "stride" in str(caught.value)

@@ -13,12 +13,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pdjax import ConditionalGaussian, Constant, prediction_difference
-from pdjax.method.bias import Jackknife, jackknife_bias
-from pdjax.method.maps import Rule, relevance_maps
+from pdjax.bias import Jackknife
+from pdjax.method.maps import relevance_maps
 from pdjax.method.marginalize import Moments
-from pdjax.method.measures import MEASURES, Probability
+from pdjax.method.measures import (
+    ACTIVATION_DIFFERENCE,
+    MEASURES,
+    Probability,
+    WeightOfEvidence,
+)
 from pdjax.method.schemes import SCHEMES
+from pdjax.method.units import Readout
 from pdjax.method.windows import WindowGrid
+
+pytestmark = pytest.mark.usefixtures("quick")
 
 BITS = ("weight_of_evidence", "information_difference")
 CORRECTIONS = [(None, 4), (1_281_167, 1000), (3, 2)]
@@ -44,12 +52,12 @@ def test_the_bias_is_that_of_the_definition(measure, n, k, count) -> None:
     p = np.random.default_rng(count).beta(2, 3, (50, count, 4))
     expected = definition(measure, p, n, k)
     single = Probability(jnp.array(p, jnp.float32), jnp.array(1 - p, jnp.float32))
-    found = jackknife_bias(measure, single, n, k)
+    found = MEASURES[measure](n, k).bias(single)
     assert found.dtype == jnp.float32
     np.testing.assert_allclose(found, expected, atol=2e-6)
     with jax.enable_x64(True):
         double = Probability(jnp.array(p), jnp.array(1 - p))
-        np.testing.assert_allclose(jackknife_bias(measure, double, n, k), expected, atol=1e-12)
+        np.testing.assert_allclose(MEASURES[measure](n, k).bias(double), expected, atol=1e-12)
 
 
 def test_what_subtraction_from_one_would_lose_is_kept() -> None:
@@ -57,15 +65,13 @@ def test_what_subtraction_from_one_would_lose_is_kept() -> None:
     p = Probability(jnp.ones((1, 3, 1)), jnp.array(complement, jnp.float32))
     # The odds against it have the bias of the odds of the small number.
     mirrored = definition("information_difference", complement, None, 2)
-    np.testing.assert_allclose(
-        jackknife_bias("weight_of_evidence", p, None, 2), -mirrored, rtol=1e-4
-    )
+    np.testing.assert_allclose(WeightOfEvidence().bias(p), -mirrored, rtol=1e-4)
 
 
 def test_many_replicates_do_not_multiply_rounding() -> None:
     p = np.random.default_rng(0).beta(2, 3, (4, 20_000, 2))
     single = Probability(jnp.array(p, jnp.float32), jnp.array(1 - p, jnp.float32))
-    found = jackknife_bias("weight_of_evidence", single, None, 2)
+    found = WeightOfEvidence().bias(single)
     np.testing.assert_allclose(found, definition("weight_of_evidence", p, None, 2), atol=1e-5)
 
 
@@ -77,7 +83,7 @@ def test_many_replicates_do_not_multiply_rounding() -> None:
 )
 def test_the_bias_is_always_finite(values, counts, measure) -> None:
     p = jnp.array(values, jnp.float32).reshape(1, -1, 1)
-    bias = float(jackknife_bias(measure, Probability(p, 1 - p), *counts)[0, 0])
+    bias = float(MEASURES[measure](*counts).bias(Probability(p, 1 - p))[0, 0])
     assert np.isfinite(bias)
     if len(set(values)) == 1:
         assert abs(bias) < 1e-5
@@ -86,14 +92,19 @@ def test_the_bias_is_always_finite(values, counts, measure) -> None:
 def test_only_bits_have_a_bias() -> None:
     p = jnp.array(np.random.default_rng(0).random((5, 3, 2)), jnp.float32)
     replicates = {"scores": p, "prob": Probability(p, 1 - p)}
-    for measure in MEASURES:
-        found = Jackknife(Rule(("prob",), 2, None, measure))(replicates)
-        assert set(found) == ({"prob"} if measure in BITS else set())
-    assert Jackknife(Rule(("prob",), 2, None)) == Jackknife(Rule(("prob",), 2, None))
+
+    def jackknife(kind):
+        return Jackknife((("scores", ACTIVATION_DIFFERENCE), ("prob", kind(None, 2))))
+
+    for measure, kind in MEASURES.items():
+        assert set(jackknife(kind)(replicates)) == ({"prob"} if measure in BITS else set())
+        assert jackknife(kind) == jackknife(kind)
+        assert hash(jackknife(kind)) == hash(jackknife(kind))
 
 
 def test_no_more_than_a_standard_error_is_taken_off() -> None:
-    grid, rule = WindowGrid((2,), 1, 1), Rule(("prob",), 2, None)
+    grid = WindowGrid((2,), 1, 1)
+    readouts = (Readout("prob", WeightOfEvidence(None, 2), by_class=True),)
     half = jnp.full((2, 1), 0.5)
     moments = Moments(
         {"prob": Probability(half, half)},
@@ -101,7 +112,7 @@ def test_no_more_than_a_standard_error_is_taken_off() -> None:
         {"prob": jnp.array([[0.01], [-7.0]])},
     )
     reference = {"prob": Probability(half[:1], half[:1])}
-    maps = relevance_maps(reference, moments, jnp.full(grid.size, 2), grid, rule)
+    maps = relevance_maps(reference, moments, jnp.full(grid.size, 2), grid, readouts)
     error = 0.01 * 4 / np.log(2)
     np.testing.assert_allclose(maps.window_relevance["prob"][0], [-0.01, error], rtol=1e-4)
 
@@ -122,8 +133,9 @@ def sampler() -> ConditionalGaussian:
 @functools.cache
 def relevance(measure: str, repeats: int, **options) -> jax.Array:
     sampler()  # made before anything is traced
+    options = {"stride": 2, "engine": "dense"} | options
     run = functools.partial(
-        prediction_difference, network, WEIGHTS, IMAGE, stride=2, measure=measure, **options
+        prediction_difference, network, WEIGHTS, IMAGE, measure=measure, **options
     )
     keys = jax.random.split(jax.random.key(2), repeats)
     return jax.jit(jax.vmap(lambda key: run(sampler(), rng_key=key).window_relevance["prob"]))(keys)
@@ -146,13 +158,14 @@ def test_the_bias_of_two_replicates_is_mostly_removed(scheme, num_samples, share
 
 @pytest.mark.parametrize("num_samples", [1, 4])
 def test_a_sampler_without_spread_has_nothing_to_correct(num_samples) -> None:
+    run = functools.partial(prediction_difference, network, num_samples=num_samples, engine="dense")
+    arguments = (WEIGHTS, IMAGE, Constant(0.5, 3))
     maps = [
-        prediction_difference(
-            network, WEIGHTS, IMAGE, Constant(0.5, 3), rng_key=jax.random.key(0),
-            num_samples=num_samples, bias_correction=corrected,
+        jax.jit(functools.partial(run, bias_correction=corrected))(
+            *arguments, rng_key=jax.random.key(0)
         )
         for corrected in (False, True)
-    ]  # fmt: skip
+    ]
     np.testing.assert_array_equal(maps[0].relevance["prob"], maps[1].relevance["prob"])
 
 
@@ -161,9 +174,12 @@ def test_scores_are_the_same_with_and_without(scheme) -> None:
     def scores(params, images):
         return {"scores": images.reshape(len(images), -1) @ params}
 
-    run = functools.partial(
-        prediction_difference, scores, WEIGHTS, IMAGE, sampler(), rng_key=jax.random.key(0),
-        num_samples=4, sampling=scheme,
-    )  # fmt: skip
-    one, two = run(bias_correction=False), run(bias_correction=True)
+    options = {"num_samples": 4, "sampling": scheme, "engine": "dense"}
+    run = functools.partial(prediction_difference, scores, **options)
+    one, two = (
+        jax.jit(functools.partial(run, bias_correction=corrected))(
+            WEIGHTS, IMAGE, sampler(), rng_key=jax.random.key(0)
+        )
+        for corrected in (False, True)
+    )
     np.testing.assert_array_equal(one.relevance["scores"], two.relevance["scores"])

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import dataclasses
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from helpers.refusals import refused
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import pdjax
 from pdjax.method.measures import (
+    ACTIVATION_DIFFERENCE,
     MEASURES,
+    Measure,
     Probability,
     activation_difference,
+    find_measure,
     information_difference,
-    measure_probability,
     probability_difference,
     weight_of_evidence,
 )
@@ -70,6 +77,11 @@ def test_a_complement_keeps_what_subtraction_from_one_loses(n, k) -> None:
     np.testing.assert_allclose(result, expected, atol=2e-3)
 
 
+def relevance_and_error(measure, reference, without, error):
+    errors = jnp.broadcast_to(jnp.asarray(error, without.p.dtype), without.p.shape)
+    return measure.difference(reference, without), measure.standard_error(without, errors)
+
+
 EXTREME = [0.0, 1e-45, 1e-38, 1e-30, 1e-7, 0.5, 1 - 2**-24, 1.0]
 
 
@@ -87,15 +99,10 @@ def test_every_measure_is_finite_at_the_extremes(n, k, double) -> None:
             information_difference(p, without, **laplace),
             *(
                 part
-                for measure in MEASURES
+                for kind in MEASURES.values()
                 for error in (0.0, 0.5)
-                for part in measure_probability(
-                    measure,
-                    Probability(p, 1 - p),
-                    Probability(without, 1 - without),
-                    jnp.full_like(p, error),
-                    n,
-                    2 if k is None else k,
+                for part in relevance_and_error(
+                    kind(n, k), Probability(p, 1 - p), Probability(without, 1 - without), error
                 )
             ),
         ]
@@ -133,7 +140,6 @@ def test_differences_are_differences() -> None:
 @pytest.mark.parametrize(("n", "k"), CORRECTIONS[:3], ids=IDS[:3])
 @pytest.mark.parametrize("measure", MEASURES)
 def test_error_is_the_spread_of_the_measure_for_a_small_spread_of_p(x64, measure, n, k) -> None:
-    classes = 1000 if k is None else k
     p = np.array([1e-4, 0.02, 0.3, 0.7, 0.98, 0.9999])
     spread = 0.01 * np.minimum(p, 1 - p)
     draws = 200_000
@@ -143,7 +149,7 @@ def test_error_is_the_spread_of_the_measure_for_a_small_spread_of_p(x64, measure
     def measured(without: np.ndarray, error: np.ndarray) -> tuple[jax.Array, jax.Array]:
         both = Probability(jnp.array(without), jnp.array(1 - without))
         wide = Probability(*(jnp.broadcast_to(a, without.shape) for a in reference))
-        return measure_probability(measure, wide, both, jnp.array(error), n, classes)
+        return relevance_and_error(MEASURES[measure](n, k), wide, both, error)
 
     relevance, error = measured(p, spread)
     samples, _ = measured(p + noise, np.zeros_like(noise))
@@ -165,5 +171,67 @@ def test_error_is_the_spread_of_the_measure_for_a_small_spread_of_p(x64, measure
 def test_laplace_needs_the_number_of_classes() -> None:
     half = jnp.array(0.5)
     for measure in (weight_of_evidence, information_difference):
-        with pytest.raises(ValueError, match="num_classes is needed for Laplace's correction"):
+        with refused("num_classes"):
             measure(half, half, num_training_images=100)
+
+
+@dataclasses.dataclass(frozen=True)
+class Hellinger(Measure):
+    """Twice the arc sine of the root: a measure of one's own, in one place and in no table."""
+
+    name, title, unit = "hellinger", "difference of arc sines", "rad"
+
+    def transform(self, probability):
+        return 2 * jnp.arcsin(jnp.sqrt(probability.p))
+
+
+def test_a_measure_of_ones_own_needs_one_function(x64) -> None:
+    p = jnp.array([0.1, 0.4, 0.8])
+    measure, without = Hellinger(), Probability(p, 1 - p)
+    reference = Probability(p + 0.1, 0.9 - p)
+    expected = 2 * (np.arcsin(np.sqrt(p + 0.1)) - np.arcsin(np.sqrt(p)))
+    np.testing.assert_allclose(measure.difference(reference, without), expected)
+    # Its derivative is 1 / sqrt(p (1 - p)).
+    error = measure.standard_error(without, jnp.full(3, 0.01))
+    np.testing.assert_allclose(error, 0.01 / np.sqrt(p * (1 - p)))
+    draws = np.random.default_rng(0).beta(4, 6, (1, 3, 2))
+    leave_one_out = (draws.sum(1, keepdims=True) - draws) / 2
+
+    def g(values):
+        return 2 * np.arcsin(np.sqrt(values))
+
+    expected = -2 * (g(leave_one_out).mean(1) - g(draws.mean(1)))
+    found = measure.bias(Probability(jnp.array(draws), jnp.array(1 - draws)))
+    np.testing.assert_allclose(found, expected, atol=1e-12)
+
+
+def softmax_of_channels(params, images):
+    return jax.nn.softmax(8 * images.mean((1, 2)))
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_measure_of_ones_own_is_used_everywhere() -> None:
+    image = jnp.full((6, 6, 3), 0.5).at[:3, :3, 0].set(1.0)
+    sampler = pdjax.Constant(0.25, window=3)
+    options = {"rng_key": jax.random.key(0), "num_samples": 1, "stride": 3, "engine": "dense"}
+    net = pdjax.Classifier.from_function(softmax_of_channels, None, image_size=6)
+    result = pdjax.explain(net, image, sampler, measure=Hellinger(), classes=[0], **options)
+    run = functools.partial(
+        pdjax.prediction_difference, softmax_of_channels, None, measure=Hellinger(), classes=[0]
+    )
+    key = options.pop("rng_key")
+    maps = jax.jit(functools.partial(run, **options))(image, sampler, rng_key=key)
+    hidden = image.at[:3, :3].set(0.25)
+    p, without = softmax_of_channels(None, jnp.stack([image, hidden]))[:, 0]
+    expected = 2 * (np.arcsin(np.sqrt(p)) - np.arcsin(np.sqrt(without)))
+    for found in (result.window_relevance, maps.window_relevance):
+        assert found["prob"][0, 0, 0] == pytest.approx(expected, rel=1e-4)
+    assert result.measures["prob"] == "difference of arc sines (rad)"
+    assert (result.symbols["prob"], result.settings["measure"]) == ("rad", "hellinger")
+
+
+@pytest.mark.usefixtures("untyped")
+@pytest.mark.parametrize("measure", ["bits", 3, ACTIVATION_DIFFERENCE, Hellinger])
+def test_what_is_no_measure_of_probabilities(measure) -> None:
+    with refused("measure", ValueError if isinstance(measure, str) else TypeError):
+        find_measure(measure)

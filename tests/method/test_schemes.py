@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import scipy.stats
 from helpers.gaussian_reference import closed_form, smooth, statistics
+from helpers.refusals import refused
 
 from pdjax import (
     ConditionalGaussian,
@@ -21,8 +22,10 @@ from pdjax import (
     prediction_difference,
 )
 from pdjax._types import NormalSampler, Sampler
-from pdjax.method.marginalize import draw, first_draws, summarise
+from pdjax.method.marginalize import Design, draw, first_draws, summarise
 from pdjax.method.schemes import SCHEMES, Scheme, hypercube_leaves, nested_uniform, sobol_leaves
+
+pytestmark = pytest.mark.usefixtures("quick")
 
 SHAPE = (9, 10, 3)
 IMAGE = jnp.array(smooth(*SHAPE), jnp.float32)
@@ -47,6 +50,7 @@ def small(params, images):
     return {"scores": scores, "prob": jax.nn.softmax(scores)}
 
 
+@functools.partial(jax.jit, static_argnums=(0, 1, 2, 3))
 def points_of(kind: str, points: int, axes: int, dtype=jnp.float32, key=KEY) -> jax.Array:
     """Scrambled points in (-1, 1)."""
     if kind == "sobol":
@@ -95,10 +99,10 @@ def noise_of(scheme: str, num_samples: int, axes: int, repeats: int, dtype=jnp.f
     """The normal numbers (repeats, num_samples, axes) that a sampler is handed."""
 
     class Echo(ConditionalGaussian):
-        def __init__(self) -> None:
-            self.window = (1, 1)
+        window, axes = (1, 1), 0
 
-        axes = 0
+        def __init__(self) -> None:
+            pass
 
         def transform(self, noise, image, origin):
             return noise.reshape(len(noise), 1, 1, -1)
@@ -152,12 +156,14 @@ def test_double_precision_gives_other_digits_of_the_same_kind(x64, scheme) -> No
         np.testing.assert_allclose(single, double, atol=2.0**-22)
 
 
+def of_linear(color: str, **options):
+    run = functools.partial(marginalize, linear, stride=3, engine="dense", **options)
+    return jax.jit(run)(WEIGHTS, IMAGE, gaussian(color), rng_key=KEY)
+
+
 @pytest.mark.parametrize("color", ["joint", "independent"])
 def test_opposite_pairs_give_the_exact_mean_of_a_linear_function(color) -> None:
-    result = marginalize(
-        linear, WEIGHTS, IMAGE, gaussian(color), rng_key=KEY, num_samples=4, stride=3,
-        sampling="antithetic",
-    )  # fmt: skip
+    result = of_linear(color, num_samples=4, sampling="antithetic")
     np.testing.assert_allclose(result.mean, exact_means(color), atol=1e-5)
     assert np.asarray(result.variance).max() < 1e-10
 
@@ -177,12 +183,9 @@ def exact_means(color: str) -> np.ndarray:
 @pytest.mark.parametrize("color", ["joint", "independent"])
 def test_nets_converge_to_the_mean_of_a_linear_function_faster_than_chance(color) -> None:
     means = {
-        scheme: marginalize(
-            linear, WEIGHTS, IMAGE, gaussian(color), rng_key=KEY, num_samples=128, stride=3,
-            sampling=scheme,
-        ).mean
+        scheme: of_linear(color, num_samples=128, sampling=scheme).mean
         for scheme in ("independent", "sobol")
-    }  # fmt: skip
+    }
     errors = {
         name: np.sqrt(np.mean((mean - exact_means(color)) ** 2)) for name, mean in means.items()
     }
@@ -194,10 +197,17 @@ def test_nets_converge_to_the_mean_of_a_linear_function_faster_than_chance(color
 def repeated(scheme: str, num_samples: int, repeats: int = 200) -> jax.Array:
     """Mean probabilities (repeats, windows, 4) of 5 by 5 windows: 75 axes."""
     run = functools.partial(
-        marginalize, lambda params, images: small(params, images)["prob"], HIDDEN, IMAGE,
-        gaussian(window=5), num_samples=num_samples, stride=5, sampling=scheme, engine="dense",
+        marginalize,
+        lambda params, images: small(params, images)["prob"],
+        HIDDEN,
+        IMAGE,
+        gaussian(window=5),
+        num_samples=num_samples,
+        stride=5,
+        sampling=scheme,
+        engine="dense",
         batch_size=1000,
-    )  # fmt: skip
+    )
     return jax.jit(jax.vmap(lambda key: run(rng_key=key).mean))(jax.random.split(KEY, repeats))
 
 
@@ -215,7 +225,8 @@ def test_at_8_samples_nets_have_a_fraction_of_the_error_variance() -> None:
 @pytest.mark.parametrize("scheme", SCHEMES)
 def test_moments_are_those_of_the_means_of_replicates(scheme) -> None:
     outputs = {"a": jnp.array(NOISE.standard_normal((5 * 8, 2)), jnp.float32)}
-    found = summarise(outputs, Scheme(scheme, 8))
+    design = Design(WindowGrid((5,), 1), Scheme(scheme, 8))
+    found = summarise(outputs, design)
     groups = {"independent": 8, "antithetic": 4, "sobol": 2}[scheme]
     replicates = np.asarray(outputs["a"]).reshape(5, groups, -1, 2).mean(2)
     np.testing.assert_allclose(found.mean["a"], replicates.mean(1), atol=1e-6)
@@ -228,7 +239,7 @@ def close(one, two, atol: float = 1e-5) -> None:
 
 
 difference = functools.partial(
-    prediction_difference, small, num_samples=6, stride=2, probabilities=("prob",)
+    prediction_difference, small, num_samples=6, stride=2, engine="dense"
 )
 
 
@@ -239,7 +250,7 @@ def reference_maps(scheme: str):
 
 
 @pytest.mark.parametrize("scheme", SCHEMES[1:])
-@pytest.mark.parametrize("options", [{"batch_size": 1}, {"batch_size": 50}, {"engine": "dense"}])
+@pytest.mark.parametrize("options", [{"batch_size": 1}, {"batch_size": 50}, {"engine": "local"}])
 def test_maps_do_not_depend_on_chunks_engine_or_jit(scheme, options) -> None:
     compiled = jax.jit(functools.partial(difference, sampling=scheme, **options))
     close(compiled(HIDDEN, IMAGE, gaussian(), rng_key=KEY), reference_maps(scheme))
@@ -259,9 +270,9 @@ def test_maps_of_many_keys_and_images_at_once(scheme) -> None:
 @pytest.mark.parametrize("scheme", SCHEMES[1:])
 def test_a_window_has_the_same_samples_whatever_else_is_drawn(scheme) -> None:
     def contents(stride, indices):
-        grid = WindowGrid(SHAPE[:2], 3, stride)
-        eight = Scheme(scheme, 8)
-        return draw(IMAGE, gaussian(), KEY, first_draws(np.array(indices)), grid, eight)[1]
+        design = Design(WindowGrid(SHAPE[:2], 3, stride), Scheme(scheme, 8))
+        draws = first_draws(np.array(indices))
+        return jax.jit(draw, static_argnums=4)(IMAGE, gaussian(), KEY, draws, design)[1]
 
     fine, coarse = contents(1, [0, 2, 16]), contents(2, [0, 1, 5])
     np.testing.assert_allclose(fine, coarse, atol=1e-6)
@@ -272,7 +283,8 @@ def test_a_window_has_the_same_samples_whatever_else_is_drawn(scheme) -> None:
 def test_maps_in_double_precision(x64, scheme) -> None:
     sampler = ConditionalGaussian(statistics(2), 3, 1, jitter=1e-6)
     image = jnp.array(smooth(*SHAPE))
-    maps = difference(HIDDEN.astype(float), image, sampler, rng_key=KEY, sampling=scheme)
+    run = jax.jit(functools.partial(difference, sampling=scheme))
+    maps = run(HIDDEN.astype(float), image, sampler, rng_key=KEY)
     for part in jax.tree.leaves(maps):
         assert part.dtype == jnp.float64
         assert np.isfinite(part).all()
@@ -310,26 +322,44 @@ def test_a_sampler_without_normal_numbers_is_used_as_it_is() -> None:
     ids=lambda sampler: type(sampler).__name__,
 )
 def test_a_sampler_without_normal_numbers_is_refused_for_other_schemes(scheme, sampler) -> None:
-    words = rf"sampling='{scheme}' needs a sampler .* {type(sampler).__name__} .* or sampling='ind"
-    with pytest.raises(ValueError, match=words):
-        difference(HIDDEN, IMAGE, sampler, rng_key=KEY, sampling=scheme)
-    with pytest.raises(ValueError, match=words):
-        marginalize(linear, WEIGHTS, IMAGE, sampler, rng_key=KEY, num_samples=4, sampling=scheme)
+    with refused("sampling"):
+        Scheme(scheme, 4).check(sampler)
 
 
-BAD = [
-    (("halton", 8), r"sampling='halton' is unknown; choose from independent, sobol, antithetic"),
-    (("independent", 0), r"num_samples=0 must be an int of at least 1"),
-    (("sobol", 4.0), r"num_samples=4.0 must be an int"),
-    (("sobol", 1), r"num_samples=1 does not fit sampling='sobol'.* take 4 samples, or sampling="),
-    (("sobol", 2), r"num_samples=2 does not fit sampling='sobol'.* even number of at least 4"),
-    (("sobol", 7), r"num_samples=7 does not fit sampling='sobol'.* take 8 samples, or sampling="),
-    (("antithetic", 3), r"num_samples=3 does not fit sampling='antithetic'.* take 4 samples"),
-    (("antithetic", 5), r"num_samples=5 does not fit sampling='antithetic'.* take 6 samples"),
-]
+def test_every_way_in_asks_whether_a_scheme_goes_with_the_sampler() -> None:
+    options = {"rng_key": KEY, "num_samples": 4, "sampling": "sobol"}
+    for way in (prediction_difference, marginalize):
+        with refused("sampling"):
+            way(linear, WEIGHTS, IMAGE, Constant(0.5, 3), **options)
 
 
-@pytest.mark.parametrize(("arguments", "words"), BAD, ids=[words for _, words in BAD])
-def test_bad_inputs_are_named(untyped, arguments, words) -> None:
-    with pytest.raises(ValueError, match=words):
-        Scheme(*arguments)
+BAD = {
+    "unknown": ("sampling", ("halton", 8)),
+    "no samples": ("num_samples", ("independent", 0)),
+    "no int": ("num_samples", ("sobol", 4.0)),
+    "one net": ("num_samples", ("sobol", 1)),
+    "nets of one": ("num_samples", ("sobol", 2)),
+    "odd nets": ("num_samples", ("sobol", 7)),
+    "odd": ("num_samples", ("antithetic", 3)),
+    "odd pairs": ("num_samples", ("antithetic", 5)),
+}
+
+
+@pytest.mark.usefixtures("untyped")
+@pytest.mark.parametrize(("argument", "parts"), BAD.values(), ids=BAD)
+def test_bad_inputs_are_named(argument, parts) -> None:
+    with refused(argument):
+        Scheme(*parts)
+
+
+def test_the_next_count_that_fits_is_offered() -> None:
+    with refused("num_samples") as caught:
+        Scheme("antithetic", 5)
+    assert "6" in caught.value.remedy
+
+
+def test_one_sample_is_enough_where_all_are_the_same() -> None:
+    one = Scheme("independent", 1)
+    one.check_error(Constant(0.5, 3))
+    with refused("num_samples"):
+        one.check_error(Own())

@@ -14,6 +14,8 @@ from helpers.gaussian_reference import smooth, statistics
 from pdjax import ConditionalGaussian, prediction_difference
 from pdjax.method.windows import root_bias
 
+pytestmark = pytest.mark.usefixtures("quick")
+
 REPEATS, LONG = 250, 16_384
 IMAGE = jnp.array(smooth(9, 9, 3, seed=3), jnp.float32)
 WEIGHTS = jnp.array(0.5 * np.random.default_rng(0).standard_normal((243, 4)), jnp.float32)
@@ -30,10 +32,8 @@ def sampler() -> ConditionalGaussian:
 
 
 def run(rng_key, **options):
-    layers = ("prob", "scores")
-    return prediction_difference(
-        network, WEIGHTS, IMAGE, sampler(), rng_key=rng_key, layers=layers, **options
-    )
+    options = {"layers": ("prob", "scores"), "engine": "dense"} | options
+    return prediction_difference(network, WEIGHTS, IMAGE, sampler(), rng_key=rng_key, **options)
 
 
 @functools.cache

@@ -1,23 +1,47 @@
-"""Runs that decide as they go where to draw again: what was decided is kept, not decided anew."""
+"""Draws: chunk by chunk, pooled by window, and decided once where a run decides as it goes."""
 
 from __future__ import annotations
 
 import dataclasses
+import shutil
 from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from helpers.interruption import interrupt, watching
+from helpers.refusals import refused
 
 import pdjax
-import pdjax._explain.draws
 from pdjax import Classifier, Explanation
+from pdjax._explain.draws import pool
+from pdjax.method.marginalize import Moments
+
+pytestmark = pytest.mark.usefixtures("quick")
 
 SIDE = 12
 WINDOWS = 100
 IMAGE = np.full((SIDE, SIDE, 1), 0.5, np.float32)
 ONCE = 2 * WINDOWS + 1
+
+
+def test_pooled_moments_are_those_of_all_replicates() -> None:
+    rng = np.random.default_rng(0)
+    values = 1 + 0.1 * rng.standard_normal((5, 3, 2))  # draws, replicates, units
+    windows = np.array([0, 2, 2, 0, 2])
+    draws = Moments(
+        {"z": values.mean(1).astype(np.float32)},
+        {"z": values.var(1, ddof=1).astype(np.float32)},
+        {"z": np.full((5, 2), 0.3, np.float32)},
+    )
+    pooled = pool(draws, windows, 4, 3)
+    for window in (0, 2):
+        own = values[windows == window].reshape(-1, 2)
+        np.testing.assert_allclose(pooled.mean["z"][window], own.mean(0), rtol=1e-6)
+        np.testing.assert_allclose(pooled.variance["z"][window], own.var(0, ddof=1), rtol=1e-4)
+        np.testing.assert_allclose(pooled.bias["z"][window], 0.3 / (len(own) / 3), rtol=1e-6)
+    assert not np.asarray(pooled.mean["z"][1]).any()
 
 
 @jax.tree_util.register_static
@@ -42,19 +66,21 @@ def network(params, images):
 
 NET = Classifier.from_function(network, jnp.array([1.0, 2.0]), image_size=SIDE, channels=1)
 COMMON = {
-    "rng_key": jax.random.key(0), "layers": ("scores",), "batch_size": 64, "classes": [0, 1],
-}  # fmt: skip
+    "rng_key": jax.random.key(0),
+    "layers": ("scores",),
+    "classes": [0, 1],
+    "engine": "dense",
+    "batch_size": 64,
+}
 
 
 def explain(path: Path | None = None, **options) -> Explanation:
     return pdjax.explain(NET, IMAGE, Greys(), checkpoint=path, **COMMON | options)
 
 
-def preview(path: Path | None = None) -> list[Explanation]:
-    stages = pdjax.preview(
-        NET, IMAGE, Greys(), strides=(3, 1), num_samples=2, checkpoint=path, **COMMON
-    )
-    return list(stages)
+def stages(path: Path | None = None):
+    options = {"strides": (3, 1), "num_samples": 2, "checkpoint": path}
+    return pdjax.preview(NET, IMAGE, Greys(), **COMMON | options)
 
 
 def contents(path: Path) -> dict[str, np.ndarray]:
@@ -62,29 +88,14 @@ def contents(path: Path) -> dict[str, np.ndarray]:
         return dict(arrays)
 
 
-def interrupt(monkeypatch, after: int, call, *arguments, **options) -> None:
-    """Call something that loses patience after so many chunks of 32 draws."""
-    updates = 0
-
-    def update(self, count):
-        nonlocal updates
-        updates += 1
-        if updates == after:
-            raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch:
-        patch.setattr("tqdm.auto.tqdm.update", update)
-        with pytest.raises(KeyboardInterrupt):
-            call(*arguments, **options)
-
-
-def shaken(moments: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+def shaken(file: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     """What another device could have given, which adds numbers up in another order."""
     rng = np.random.default_rng(0)
     return {
         name: (a * (1 + 1e-6 * rng.standard_normal(a.shape))).astype(a.dtype)
-        for name, a in moments.items() if name.startswith("moments")
-    }  # fmt: skip
+        for name, a in file.items()
+        if name.startswith("moments")
+    }
 
 
 def first(file: dict[str, np.ndarray], count: int) -> dict[str, np.ndarray]:
@@ -94,12 +105,11 @@ def first(file: dict[str, np.ndarray], count: int) -> dict[str, np.ndarray]:
 
 
 @pytest.mark.parametrize("after", [1, 4, 5, 7, 9])
-def test_a_run_of_several_rounds_ends_at_the_same_bits(tmp_path, monkeypatch, after) -> None:
-    path = tmp_path / "run.npz"
-    options = {"max_passes": 651}
+def test_a_run_of_several_rounds_ends_at_the_same_bits(tmp_path, after) -> None:
+    path, options = tmp_path / "run.npz", {"max_passes": 651}
     whole = explain(**options)
     assert whole.settings["passes"] == 651
-    interrupt(monkeypatch, after, explain, path, **options)
+    interrupt(after, explain, path, **options)
     file = contents(path)
     assert len(file["moments_0"]) <= len(file["draws"])
     resumed = explain(path, **options)
@@ -109,13 +119,11 @@ def test_a_run_of_several_rounds_ends_at_the_same_bits(tmp_path, monkeypatch, af
     np.testing.assert_array_equal(contents(path)["draws"][: len(file["draws"])], file["draws"])
 
 
-def test_what_was_decided_stays_decided_where_moments_are_rounded_otherwise(
-    tmp_path, monkeypatch
-) -> None:
+def test_what_was_decided_stays_decided_where_moments_are_rounded_otherwise(tmp_path) -> None:
     path, other = tmp_path / "run.npz", tmp_path / "other.npz"
     options = {"max_passes": ONCE + 2 * 50}
     whole = explain(**options)
-    interrupt(monkeypatch, 5, explain, path, **options)
+    interrupt(5, explain, path, **options)
     file = contents(path)
     assert WINDOWS < len(file["moments_0"]) < len(file["draws"]) == WINDOWS + 50
     file |= shaken(file)
@@ -134,19 +142,17 @@ def test_what_was_decided_stays_decided_where_moments_are_rounded_otherwise(
         np.testing.assert_allclose(one, two, rtol=1e-3)
 
 
-def test_a_preview_goes_on_from_any_stage_without_waiting_for_it(tmp_path, monkeypatch) -> None:
+def test_a_preview_goes_on_from_any_stage_without_waiting_for_it(tmp_path) -> None:
     path = tmp_path / "run.npz"
-    whole = preview()
-    interrupt(monkeypatch, 3, preview, path)
+    whole = list(stages())
+    interrupt(3, lambda: list(stages(path)))
     assert 16 < len(contents(path)["moments_0"]) < len(contents(path)["draws"]) == WINDOWS
-    with monkeypatch.context() as patch:
-        # Whatever is evaluated is checked: nothing is.
-        patch.setattr(pdjax._explain.draws, "check_finite", None)
-        stages = pdjax.preview(
-            NET, IMAGE, Greys(), strides=(3, 1), num_samples=2, checkpoint=path, **COMMON
-        )
-        resumed = [next(stages)]
-    resumed += list(stages)
+    again = stages(path)
+    with watching() as seen:
+        resumed = [next(again)]
+        assert seen.chunks == 0
+        resumed += again
+        assert seen.chunks > 0
     for one, two in zip(whole, resumed, strict=True):
         np.testing.assert_array_equal(one.relevance["scores"], two.relevance["scores"])
         assert one.settings == two.settings
@@ -183,8 +189,7 @@ DAMAGE = {
 def halfway(tmp_path_factory) -> Path:
     """The checkpoint of a run that was interrupted in its second round."""
     path = tmp_path_factory.mktemp("halfway") / "run.npz"
-    with pytest.MonkeyPatch.context() as monkeypatch:
-        interrupt(monkeypatch, 5, explain, path, max_passes=ONCE + 100)
+    interrupt(5, explain, path, max_passes=ONCE + 100)
     return path
 
 
@@ -194,6 +199,31 @@ def test_lists_that_cannot_be_are_refused_and_left_alone(halfway, tmp_path, name
     draws = file.pop("draws")
     np.savez(path, **file, **({"draws": DAMAGE[name](draws)} if name in DAMAGE else {}))
     before = path.read_bytes()
-    with pytest.raises(ValueError, match=r"^checkpoint: '.*run.npz' belongs to no run; give ano"):
+    with refused("checkpoint"):
         explain(path, max_passes=ONCE + 100)
     assert path.read_bytes() == before
+
+
+def test_the_list_that_is_damaged_above_is_a_good_one(halfway, tmp_path) -> None:
+    path = Path(shutil.copy(halfway, tmp_path))
+    assert explain(path, max_passes=ONCE + 100).settings["passes"] == ONCE + 100
+
+
+@pytest.mark.parametrize("engine", ["dense", "callable"])
+def test_a_network_that_fails_on_a_hidden_window_is_stopped_and_named(engine) -> None:
+    def fragile(params, images):
+        outputs = network(params, images)
+        gone = (images[:, 5, 5] < 0.2).astype(images.dtype)
+        return outputs | {"scores": outputs["scores"] / (1 - gone)}
+
+    net = Classifier.from_function(
+        fragile, jnp.array([1.0, 2.0]), image_size=SIDE, channels=1, name="fragile"
+    )
+    options = COMMON | {"engine": engine, "num_samples": 2}
+    with watching() as seen, refused("net") as caught:
+        pdjax.explain(net, IMAGE, Greys(), **options | {"layers": ("prob", "scores")})
+    assert "'scores'" in str(caught.value)
+    assert "'prob'" not in str(caught.value)
+    # Windows are checked as they come, not when all are done.
+    assert seen.chunks < WINDOWS // 32
+    assert pdjax.explain(net, IMAGE, Greys(), **options | {"layers": ("prob",)}).layers == ("prob",)
