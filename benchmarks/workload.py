@@ -83,11 +83,10 @@ class Workload:
     @functools.cached_property
     def readings(self) -> Readings:
         """The network with what is read from it: the class probabilities."""
-        net, count = self.net, len(self.net.labels)
+        net = self.net
         reads = readouts(
-            {net.probabilities[-1]: (count,)},
-            probabilities=net.probabilities,
-            num_classes=count,
+            {net.deciding: (len(net.labels),)},
+            heads=net.heads,
             num_training_images=net.num_training_images,
             measure=WeightOfEvidence(),
         )
@@ -147,7 +146,8 @@ class Workload:
     def parts(self, bare: Any) -> dict[str, Callable[[], Any]]:
         """Calls, compiled, that do one part of the work each for all batches."""
         net, grid, num_samples = self.net, self.grid, self.num_samples
-        images, classes = self._some_images(), jnp.arange(NUM_CLASSES)
+        images = self._some_images()
+        classes = {self.net.deciding: jnp.arange(NUM_CLASSES)}
         readings, design = self.readings, self.design
         few = bare(net.params, images)
         outputs = jax.tree.map(lambda a: jnp.tile(a[:1], (self.batch, 1)), few)

@@ -32,6 +32,7 @@ __all__ = [
     "check_pair",
     "check_sampler",
     "check_values",
+    "concrete",
     "is_integer",
     "nearest",
     "per_axis",
@@ -92,6 +93,11 @@ class MissingFileError(ArgumentFileError, FileNotFoundError):
 def is_integer(value: object) -> TypeGuard[int]:
     """Whether a value is an int, of Python or NumPy, and no truth value."""
     return isinstance(value, int | np.integer) and not isinstance(value, bool)
+
+
+def concrete(tree: Any) -> bool:
+    """Whether the values of all arrays are known, which they are not while JAX traces."""
+    return not any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(tree))
 
 
 def check_count(argument: str, value: Any, least: int = 1) -> int:

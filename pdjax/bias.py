@@ -1,5 +1,5 @@
-"""The bias of few samples, under the name that callers know it by: `pdjax.method.measures`."""
+"""The bias of few samples, under the name that callers know it by: `pdjax.method.jackknife`."""
 
-from pdjax.method.measures import Jackknife
+from pdjax.method.jackknife import Jackknife
 
 __all__ = ["Jackknife"]

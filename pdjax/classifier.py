@@ -11,10 +11,21 @@ import jax
 import numpy as np
 
 from pdjax._checks import ArgumentValueError, check_count, nearest
+from pdjax._functions import (
+    NamedOutputs,
+    activation_shapes,
+    check_batch,
+    image_dtype,
+    plain_outputs,
+)
+from pdjax._outputs import Head, bare_name, heads_of
 from pdjax._types import Array, Float, Params, Predict
 from pdjax.jaxprs.lowerings import tuned
 
-__all__ = ["Classifier", "NamedOutputs", "activation_shapes", "check_layers", "wrap_callable"]
+__all__ = ["Classifier", "check_layers", "wrap_callable"]
+
+Labels = Any
+"""Names of classes: in order, by index, or with their index; or these by layer."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
@@ -39,12 +50,17 @@ class Classifier:
     labels : tuple of str
         Names of the classes; synonyms are separated by commas.
     probabilities : tuple of str
-        The layers that hold class probabilities. They are measured by weight of evidence, all
-        others by activation difference.
+        The layers that hold class probabilities, or what these are made of. They are measured by
+        weight of evidence, all others by activation difference.
     num_training_images : int or None
         N of Laplace's correction, at least 0; None switches the correction off.
     channels : int
         Channels of an image.
+    outputs : mapping of str to str, optional
+        What each output layer holds (see `from_function`); by default the layers in
+        ``probabilities`` hold a softmax. All other layers are hidden ones.
+    layer_labels : mapping of str to tuple of str, optional
+        Names of the classes of output layers that have others than ``labels``.
 
     Raises
     ------
@@ -61,10 +77,34 @@ class Classifier:
     probabilities: tuple[str, ...] = ("prob",)
     num_training_images: int | None = None
     channels: int = 3
+    outputs: Mapping[str, str] | None = None
+    layer_labels: Mapping[str, tuple[str, ...]] | None = None
 
     def __post_init__(self) -> None:
         if self.num_training_images is not None:
             check_count("num_training_images", self.num_training_images, least=0)
+        if self.outputs is not None:
+            measured = tuple(layer for layer, kind in self.outputs.items() if kind != "values")
+            object.__setattr__(self, "probabilities", measured)
+
+    @functools.cached_property
+    def heads(self) -> dict[str, Head]:
+        """The output layers, in forward order: what they hold, and of which classes."""
+        kinds = self.outputs
+        if kinds is None:
+            last = {self.layers[-1]: "values"} if self.labels else {}
+            kinds = dict.fromkeys(self.probabilities, "softmax") or last
+        others = self.layer_labels or {}
+        return {
+            layer: Head(kinds[layer], others.get(layer, self.labels))
+            for layer in self.layers
+            if layer in kinds
+        }
+
+    @property
+    def deciding(self) -> str:
+        """The layer that ranks the classes: the last of probabilities, or the last output."""
+        return _deciding(self.heads, self.layers)
 
     def __call__(
         self,
@@ -97,12 +137,16 @@ class Classifier:
         """Shape of an image, ``(*spatial, channels)``."""
         return (*_spatial(self.image_size), self.channels)
 
+    @property
+    def image_dtype(self) -> np.dtype:
+        """The dtype of images: float32, or float64 where the parameters are."""
+        return image_dtype(self.params)
+
     def activation_shape(self, layer: str) -> tuple[int, ...]:
         """Shape of the activation of a layer for one image, found without running anything."""
         names = check_layers((layer,), self.layers)
-        images = jax.ShapeDtypeStruct((1, *self.image_shape), jax.numpy.float32)
         traced = functools.partial(self.predict, capture=names)
-        return tuple(jax.eval_shape(traced, self.params, images)[layer].shape[1:])
+        return activation_shapes(traced, self.params, self.image_shape, self.image_dtype)[layer]
 
     @classmethod
     def from_function(
@@ -111,7 +155,8 @@ class Classifier:
         params: Params,
         *,
         image_size: int | tuple[int, ...],
-        labels: Sequence[str] | None = None,
+        labels: Labels = None,
+        outputs: str | Mapping[str, str] | None = None,
         probabilities: tuple[str, ...] = ("prob",),
         num_training_images: int | None = None,
         channels: int = 3,
@@ -123,18 +168,35 @@ class Classifier:
         ----------
         f : callable
             ``f(params, images (n, *spatial, c)) -> array (n, ...)`` or a dict of them by layer
-            name, in forward order. A bare array is called by the one name in ``probabilities``,
-            or ``"output"`` where there is none.
-        params : PyTree of arrays
-            Parameters of ``f``.
+            name, in forward order; dicts within it give layers such as ``"encoder/output"``. A
+            bare array is called ``"prob"``, or ``"output"`` where it holds values, or by the one
+            name in ``outputs`` or ``probabilities``.
+        params : PyTree
+            Parameters of ``f``. Leaves that are no arrays of numbers, such as functions and texts,
+            are handed to ``f`` as they are.
         image_size : int or tuple of int
             Pixels on each spatial axis; an int stands for a square image.
-        labels : sequence of str, optional
-            Names of the classes; their indices by default.
+        labels : sequence of str, or mapping, optional
+            Names of the classes in order, by index (``id2label``) or with their index
+            (``class_indices``); their indices by default. Where outputs have different classes: a
+            mapping of layers to such.
+        outputs : str or mapping of str to str, optional
+            What the output holds, or each output layer, one number per class:
+
+            - ``"softmax"``: probabilities that sum to one;
+            - ``"logits"``: scores of which a softmax makes probabilities. What is explained are
+              these probabilities, and their log-odds are exact however close they come to one;
+            - ``"sigmoid"``: independent probabilities, one column or several;
+            - ``"sigmoid_logits"``: independent scores, of which a sigmoid makes probabilities;
+            - ``"values"``: anything else, such as regression, measured by its difference.
+
+            All other layers are hidden ones, explained by their feature maps.
         probabilities : tuple of str
-            The layers that hold class probabilities (rows that sum to one).
+            Where ``outputs`` is left out: the layers that hold a softmax. With none of them the
+            last layer holds values.
         num_training_images : int, optional
-            N of Laplace's correction, at least 0; None switches the correction off.
+            N of Laplace's correction, at least 0; None switches the correction off. K is the number
+            of classes of the layer, and 2 for independent labels.
         channels : int
             Channels of an image.
         name : str
@@ -142,49 +204,33 @@ class Classifier:
 
         Raises
         ------
-        ValueError
-            If ``f`` does not return what the other arguments say, or
+        ValueError, TypeError
+            If ``f`` does not return what the other arguments say, labels have no order, or
             ``num_training_images`` is something else.
 
         Examples
         --------
         >>> import jax, jax.numpy as jnp, pdjax
         >>> def f(params, images):
-        ...     return jax.nn.softmax(images.mean((1, 2)) @ params)
-        >>> net = pdjax.Classifier.from_function(f, jnp.eye(3), image_size=8)
+        ...     return images.mean((1, 2)) @ params
+        >>> net = pdjax.Classifier.from_function(
+        ...     f, jnp.eye(3), image_size=8, outputs="logits", labels=("red", "green", "blue"))
         >>> net(jnp.ones((2, 8, 8, 3)))["prob"].shape
         (2, 3)
         """
-        predict = NamedOutputs.of(f, probabilities)
-        dtype = jax.dtypes.canonicalize_dtype(np.float64)
-        shapes = activation_shapes(predict, params, (*_spatial(image_size), channels), dtype)
-        missing = [layer for layer in probabilities if layer not in shapes]
-        if missing:
-            raise ArgumentValueError(
-                "probabilities",
-                f"names {missing[0]!r}, which f does not return; it returns {', '.join(shapes)}",
-                "pass probabilities=() if none is a probability",
-                value=probabilities,
-            )
-        count = shapes[probabilities[-1] if probabilities else list(shapes)[-1]].shape[-1]
-        if labels is None:
-            labels = tuple(str(index) for index in range(count))
-        if len(labels) != count:
-            raise ArgumentValueError(
-                "labels",
-                f"are {len(labels)} names for the {count} classes that f gives",
-                "name each of them",
-            )
+        predict, arrays = NamedOutputs.of(f, bare_name(outputs, probabilities), params)
+        shape = (*_spatial(image_size), channels)
+        shapes = activation_shapes(predict, arrays, shape, image_dtype(arrays))
+        heads = heads_of(shapes, outputs, probabilities, labels)
         return cls(
             name=name,
             predict=predict,
-            params=params,
+            params=arrays,
             image_size=image_size,
             layers=tuple(shapes),
-            labels=tuple(labels),
-            probabilities=tuple(probabilities),
             num_training_images=num_training_images,
             channels=channels,
+            **_declared(heads, tuple(shapes)),
         )
 
 
@@ -204,85 +250,48 @@ def check_layers(
     return tuple(names)
 
 
-def check_units(shapes: Mapping[str, tuple[int, ...]]) -> None:
-    """Raise ValueError where an output for a batch of one image is not an array (1, ...)."""
-    for name, shape in shapes.items():
-        if len(shape) < 2 or shape[0] != 1:
-            raise ArgumentValueError(
-                "net",
-                f"gives layer {name!r} the shape {shape} for one image",
-                "return arrays (n, units) or (n, *spatial, units) for n images",
-            )
-
-
-@dataclasses.dataclass(frozen=True)
-class NamedOutputs:
-    """A function whose outputs are a dict by layer name, restricted to those asked for.
-
-    Hashable, so that it can be a static argument of a jit-compiled function.
-    """
-
-    f: Callable[[Params, Any], Any]
-    bare_name: str
-
-    @classmethod
-    def of(cls, f: Callable[[Params, Any], Any], probabilities: Sequence[str]) -> NamedOutputs:
-        """Name a bare output by the one probability layer, or ``"output"``."""
-        return cls(f, probabilities[0] if len(probabilities) == 1 else "output")
-
-    def __call__(
-        self, params: Params, images: Any, capture: tuple[str, ...] | None = None
-    ) -> dict[str, Any]:
-        """Return the layers in ``capture``, by default all in forward order."""
-        outputs = self.f(params, images)
-        named = dict(outputs) if isinstance(outputs, Mapping) else {self.bare_name: outputs}
-        return named if capture is None else {layer: named[layer] for layer in capture}
-
-
-def activation_shapes(
-    f: Callable[[Params, jax.Array], dict[str, jax.Array]],
-    params: Params,
-    image_shape: tuple[int, ...],
-    dtype: np.dtype | type = np.float32,
-) -> dict[str, jax.ShapeDtypeStruct]:
-    """Shapes of all activations for one image, in forward order, without running anything."""
-    order: list[str] = []
-
-    def traced(params: Params, images: jax.Array) -> dict[str, jax.Array]:
-        outputs = f(params, images)
-        order.extend(outputs)
-        return outputs
-
-    images = jax.ShapeDtypeStruct((1, *image_shape), dtype)
-    shapes = jax.eval_shape(traced, params, images)
-    check_units({name: shape.shape for name, shape in shapes.items()})
-    # JAX sorts the keys of what a traced function returns; forward order is the dict's own.
-    return {name: shapes[name] for name in order}
-
-
 def wrap_callable(
-    f: Callable[[np.ndarray], Any], image: Float[np.ndarray, "*spatial c"]
+    f: Callable[[np.ndarray], Any],
+    image: Float[np.ndarray, "*spatial c"],
+    outputs: str | Mapping[str, str] | None = None,
+    labels: Labels = None,
 ) -> Classifier:
     """Make a classifier of a plain Python callable, by asking it once what it returns.
 
-    It takes images ``(n, *spatial, c)`` as a NumPy array and returns class probabilities, or a dict
-    of arrays by layer name. Only the callable engine can run it.
+    It takes images ``(n, *spatial, c)`` as a NumPy array, which it may change, and returns an array
+    or a dict of arrays by layer name; ``outputs`` and ``labels`` are as for
+    `Classifier.from_function`. Only the callable engine can run it.
     """
-    predict = NamedOutputs.of(lambda params, images: f(images), ("prob",))
-    outputs = predict(None, image[None])
-    layers = tuple(outputs)
-    check_units({layer: np.shape(values) for layer, values in outputs.items()})
-    last = np.shape(outputs[layers[-1]])[-1]
+    predict = plain_outputs(f, bare_name(outputs, ("prob",)))
+    given = {layer: np.shape(values) for layer, values in predict(None, image[None]).items()}
+    check_batch(given, 1, "net")
+    shapes = {layer: shape[1:] for layer, shape in given.items()}
+    heads = heads_of(shapes, outputs, tuple(set(shapes) & {"prob"}), labels)
     return Classifier(
         name=getattr(f, "__name__", type(f).__name__),
         predict=predict,
         params=None,
         image_size=image.shape[:-1],
-        layers=layers,
-        labels=tuple(str(index) for index in range(last)),
-        probabilities=tuple(layer for layer in layers if layer == "prob"),
+        layers=tuple(shapes),
         channels=image.shape[-1],
+        **_declared(heads, tuple(shapes)),
     )
+
+
+def _deciding(heads: Mapping[str, Head], layers: Sequence[str]) -> str:
+    measured = [layer for layer, head in heads.items() if head.of_probabilities]
+    return (measured or list(heads) or list(layers))[-1]
+
+
+def _declared(heads: Mapping[str, Head], layers: Sequence[str]) -> dict[str, Any]:
+    """Return what a classifier says of its outputs: their kinds, and the names of classes."""
+    labels = heads[_deciding(heads, layers)].labels if heads else ()
+    others = {layer: head.labels for layer, head in heads.items() if head.labels != labels}
+    return {
+        "labels": labels,
+        "outputs": {layer: head.kind for layer, head in heads.items()},
+        "layer_labels": others or None,
+    }
 
 
 def _spatial(image_size: int | tuple[int, ...]) -> tuple[int, ...]:

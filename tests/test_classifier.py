@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -11,7 +12,7 @@ import pytest
 from helpers.refusals import refused
 
 from pdjax import Classifier
-from pdjax.classifier import NamedOutputs, check_layers, wrap_callable
+from pdjax.classifier import check_layers, wrap_callable
 
 
 def network(params, images):
@@ -48,14 +49,6 @@ def test_layers_are_in_forward_order_and_given_as_they_are_asked_for() -> None:
     assert list(net(images)) == ["prob"]
 
 
-def test_outputs_are_named_and_compared_by_their_function() -> None:
-    assert NamedOutputs.of(network, ("p",)) == NamedOutputs(network, "p")
-    assert NamedOutputs.of(network, ("p", "q")).bare_name == "output"
-    assert list(NamedOutputs.of(layered, ())(jnp.eye(3), jnp.zeros((1, 4, 4, 3)), ("scores",))) == [
-        "scores"
-    ]
-
-
 @pytest.mark.parametrize("names", ["score", ("scores", "conv")])
 def test_layers_that_there_are_not_are_named_with_those_there_are(names) -> None:
     assert check_layers("scores", ("scores", "prob")) == ("scores",)
@@ -79,6 +72,13 @@ def test_another_number_of_training_images_is_refused(count) -> None:
         dataclasses.replace(make(), num_training_images=count)
 
 
+class Outputs(NamedTuple):
+    """What some models return."""
+
+    logits: jax.Array
+    features: jax.Array
+
+
 def one_number(params, images):
     return images.mean((1, 2, 3))
 
@@ -90,8 +90,17 @@ def one_row(params, images):
 BAD = {
     "too few labels": ("labels", {"labels": ("a", "b")}),
     "no such layer": ("probabilities", {"probabilities": ("p", "q")}),
-    "no units": ("net", {"f": one_number}),
-    "no batch": ("net", {"f": one_row}),
+    "no such output": ("outputs", {"outputs": {"p": "softmax", "q": "logits"}}),
+    "no such kind": ("outputs", {"outputs": "softmx"}),
+    "one kind for several": ("outputs", {"f": layered, "outputs": "softmax"}),
+    "one column of a softmax": ("outputs", {"f": one_number}),
+    "one column of logits": ("outputs", {"f": one_number, "outputs": "logits"}),
+    "spatial axes": ("outputs", {"f": lambda params, images: images, "outputs": "sigmoid"}),
+    "no batch": ("f", {"f": one_row}),
+    "one image at a time": ("f", {"f": lambda p, images: network(p, images.reshape(1, 8, 8, 3))}),
+    "labels of no output": ("labels", {"labels": {"scores": ("a", "b", "c")}}),
+    "too few labels of one": ("labels", {"labels": {"prob": ("a", "b")}}),
+    "gaps between indices": ("labels", {"labels": {0: "a", 2: "b", 3: "c"}}),
 }
 
 
@@ -99,6 +108,122 @@ BAD = {
 def test_what_does_not_fit_the_function_is_named(argument, options) -> None:
     with refused(argument):
         make(**options)
+
+
+def as_tuple(params, images):
+    return network(params, images), images
+
+
+def as_record(params, images):
+    return Outputs(network(params, images), images)
+
+
+def in_numpy(params, images):
+    return np.asarray(images).mean((1, 2))
+
+
+WRONG = {
+    "tuple": ("f", {"f": as_tuple}),
+    "record": ("f", {"f": as_record}),
+    "nothing": ("f", {"f": lambda params, images: None}),
+    "text": ("f", {"f": lambda params, images: {"prob": "cat"}}),
+    "empty": ("f", {"f": lambda params, images: {}}),
+    "no function": ("f", {"f": 3}),
+    "NumPy": ("f", {"f": in_numpy}),
+    "labels in no order": ("labels", {"labels": {"a", "b", "c"}}),
+    "one label": ("labels", {"labels": "abc"}),
+    "labels that are no names": ("labels", {"labels": [1.5, 2.5, 3.5]}),
+}
+
+
+@pytest.mark.usefixtures("untyped")
+@pytest.mark.parametrize(("argument", "options"), WRONG.values(), ids=WRONG)
+def test_what_is_of_another_kind_is_named(argument, options) -> None:
+    with refused(argument, TypeError):
+        make(**options)
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [
+        ("cat", "dog", "fox"),
+        np.array(["cat", "dog", "fox"]),
+        {2: "fox", 0: "cat", 1: "dog"},
+        {"0": "cat", "1": "dog", "2": "fox"},
+        {"dog": 1, "cat": 0, "fox": 2},
+        {"prob": {1: "dog", 0: "cat", 2: "fox"}},
+    ],
+    ids=["tuple", "array", "by index", "by index as text", "with index", "by layer"],
+)
+def test_labels_are_put_in_order(labels) -> None:
+    assert make(labels=labels).labels == ("cat", "dog", "fox")
+
+
+def test_heads_have_their_own_classes() -> None:
+    def two(params, images):
+        pooled = images.mean((1, 2))
+        return {"wide": pooled, "age": pooled[:, :2], "kind": pooled @ params}
+
+    net = make(
+        two,
+        outputs={"kind": "logits", "age": "sigmoid"},
+        labels={"age": ("young", "old"), "kind": ("cat", "dog", "fox")},
+    )
+    assert list(net.heads) == ["age", "kind"]
+    assert (net.deciding, net.labels) == ("kind", ("cat", "dog", "fox"))
+    assert (net.heads["age"].labels, net.heads["age"].num_classes) == (("young", "old"), 2)
+    assert (net.heads["kind"].kind, net.heads["kind"].num_classes) == ("logits", 3)
+    assert dataclasses.replace(net, labels=("a", "b", "c")).heads["kind"].labels[1] == "b"
+
+
+def test_without_probabilities_the_last_layer_has_values_unless_it_has_axes() -> None:
+    assert make(probabilities=()).heads["output"].kind == "values"
+    assert make(lambda params, images: images, probabilities=()).heads == {}
+    assert make(outputs={}).heads == {}
+    assert make(outputs="values").layers == ("output",)
+
+
+def test_nested_outputs_are_named_by_their_path() -> None:
+    def nested(params, images):
+        return {"encoder": {"stem": images, "head": {"pooled": images.mean((1, 2))}}, "none": None}
+
+    net = make(nested, outputs={})
+    assert net.layers == ("encoder/stem", "encoder/head/pooled")
+    assert net(np.zeros((2, 8, 8, 3), np.float32), ("encoder/stem",))["encoder/stem"].ndim == 4
+
+
+def test_one_number_is_one_column() -> None:
+    net = make(one_number, outputs="sigmoid")
+    assert net(np.ones((2, 8, 8, 3), np.float32))["prob"].shape == (2, 1)
+
+
+@pytest.mark.parametrize("leaf", [jax.nn.relu, "relu", None, object(), 3, np.float64(2)])
+def test_parameters_may_hold_what_is_no_array(leaf) -> None:
+    def f(params, images):
+        assert params["leaf"] is leaf or leaf == 3 or leaf == 2
+        return jax.nn.softmax(images.mean((1, 2)) @ params["weights"])
+
+    net = Classifier.from_function(f, {"weights": jnp.eye(3), "leaf": leaf}, image_size=8)
+    assert net(np.ones((2, 8, 8, 3), np.float32))["prob"].shape == (2, 3)
+
+
+@dataclasses.dataclass
+class Model:
+    """Not hashable, as it has an equality of its own."""
+
+    scale: float
+
+    def __call__(self, params, images):
+        return jax.nn.softmax(images.mean((1, 2)) * self.scale)
+
+    def apply(self, params, images):
+        return self(params, images)
+
+
+@pytest.mark.parametrize("f", [Model(2.0), Model(2.0).apply], ids=["object", "method"])
+def test_functions_need_no_hash(f) -> None:
+    images = np.random.default_rng(0).random((2, 8, 8, 3), np.float32)
+    np.testing.assert_allclose(make(f)(images)["prob"], f(None, images), rtol=1e-6)
 
 
 def test_a_plain_callable_is_asked_what_it_returns() -> None:

@@ -30,6 +30,9 @@ __all__ = ["Checkpoint", "digest"]
 
 SECONDS_BETWEEN_SAVES = 30.0
 
+USUAL = ("softmax", "values")
+"""What outputs hold in files that do not say it."""
+
 SAME_OUTPUT = 1e-3
 """How far outputs of one network may lie apart, as a share of the largest of an array.
 
@@ -171,11 +174,14 @@ def _describe(request: Request, target: Target) -> dict[str, str]:
         "max_passes": str(request.max_passes),
         "sampling": request.sampling,
         "bias_correction": str(request.bias_correction),
-        "classes": str(target.classes),
+        "classes": _in_short(target.classes),
         "layers": str(target.readings.layers),
         "units": str(tuple((layer, units[layer]) for layer in request.units or ())),
         "start": str(request.start),
     }
+    kinds = {layer: net.heads[layer].kind for layer in target.classes}
+    if unusual := {layer: kind for layer, kind in kinds.items() if kind not in USUAL}:
+        described["outputs"] = str(unusual)
     if request.bias_correction:
         described["measure"] = find_measure(request.measure).name
         described["num_training_images"] = str(net.num_training_images)
@@ -198,6 +204,12 @@ def _describe_formerly(request: Request) -> dict[str, str]:
     leaves = ", ".join("*" * len(jax.tree.leaves(sampler)))
     node = f"PyTreeDef(CustomNode({type(sampler).__name__}[{settings}], [{leaves}]))"
     return {"sampler": digest(sampler, node)}
+
+
+def _in_short(classes: Mapping[str, tuple[int, ...]]) -> str:
+    """Write the classes of layers, once where they are the same."""
+    different = set(classes.values())
+    return str(different.pop() if len(different) == 1 else classes)
 
 
 def _named(name: str, tree: Any) -> dict[str, np.ndarray]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -12,14 +13,12 @@ from pdjax._checks import ArgumentTypeError, ArgumentValueError, is_integer
 __all__ = ["select_classes"]
 
 
-def select_classes(
-    classes: int | Sequence[int | str], labels: Sequence[str], scores: np.ndarray
-) -> tuple[int, ...]:
+def select_classes(classes: Any, labels: Sequence[str], scores: np.ndarray) -> tuple[int, ...]:
     """Return indices of classes.
 
     Parameters
     ----------
-    classes : int or sequence of int or str
+    classes : int, or sequence or array of int or str
         An int: so many highest-scoring classes. Otherwise indices, or names as in ``labels``: all
         of a label or one of its comma-separated synonyms, in any case.
     labels : sequence of str
@@ -52,7 +51,7 @@ def select_classes(
         raise ArgumentTypeError(
             "classes", "must be an int, or a sequence of indices and names", value=classes
         )
-    wanted = (classes,) if isinstance(classes, str) else tuple(classes)
+    wanted = (classes,) if isinstance(classes, str) else tuple(_listed(classes))
     if not wanted:
         raise ArgumentValueError("classes", "are none", "name at least one class")
     chosen = [
@@ -60,6 +59,11 @@ def select_classes(
         for entry in wanted
     ]
     return tuple(dict.fromkeys(chosen))
+
+
+def _listed(classes: Iterable[Any]) -> Iterable[Any]:
+    """Return the entries of a sequence, of an array as Python's own."""
+    return np.asarray(classes).tolist() if hasattr(classes, "dtype") else classes
 
 
 def _by_index(index: object, labels: Sequence[str]) -> int:

@@ -253,7 +253,7 @@ class _CallableWorker:
         params, classes = self._inputs
         images_there: Any = np.asarray(images)
         outputs = self._readings.predict(params, images_there, self._readings.layers)
-        arrays = {layer: jnp.asarray(np.asarray(a), images.dtype) for layer, a in outputs.items()}
+        arrays = {layer: jnp.asarray(np.asarray(a)) for layer, a in outputs.items()}
         return self._readings.reduce(arrays, classes)
 
 

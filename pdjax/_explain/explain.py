@@ -18,6 +18,7 @@ from pdjax._types import Sampler
 from pdjax.explanation import Explanation
 from pdjax.method.maps import Maps, relevance_maps
 from pdjax.method.measures import find_measure
+from pdjax.method.reference import warn_of_rounding
 from pdjax.method.windows import WindowGrid
 
 __all__ = ["Run", "explain", "preview"]
@@ -31,7 +32,8 @@ def explain(request: Request) -> Explanation:
     ----------
     net : Classifier
         The network. With ``engine="callable"`` also any Python callable that takes images
-        ``(n, *spatial, c)`` as a NumPy array and returns class probabilities ``(n, classes)``.
+        ``(n, *spatial, c)`` as a NumPy array of its own, which it may change, and returns an array
+        ``(n, classes)``, or a dict of arrays by layer name.
     image : float array, shape (*spatial, c)
         RGB in [0, 1], of the network's size; see `load_image`.
     sampler : Sampler
@@ -59,7 +61,13 @@ def explain(request: Request) -> Explanation:
         `pdjax.bias.Jackknife`.
     classes : int or sequence of int or str, optional
         An int: so many highest-scoring classes. Otherwise their indices or names. By default the
-        three highest-scoring, or all where there are fewer.
+        three highest-scoring, or all where there are fewer. Output layers with other classes than
+        the last one have their own highest-scoring ones.
+    labels : sequence of str or mapping, optional
+        Of a callable: names of its classes, as for `Classifier.from_function`.
+    outputs : str or mapping of str to str, optional
+        Of a callable: what its outputs hold, ``"softmax"`` by default, as for
+        `Classifier.from_function`.
     layers : sequence of str, optional
         Layers to explain, of ``net.layers``; by default the class probabilities. Hidden layers
         give a map for each feature map (the mean over its units), and one for the whole layer.
@@ -183,7 +191,14 @@ class Run:
                 while (further := self._further(draws, maps)).any():
                     draws.draw(draws.times + further)
                     maps = self._maps(draws, grid)
+                if grid is request.grid:
+                    self._warn(draws)
                 yield self._explanation(draws, maps, grid)
+
+    def _warn(self, draws: Draws) -> None:
+        drawn = draws.times > 0
+        mean = jax.tree.map(lambda a: np.asarray(a)[drawn], draws.moments().mean)
+        warn_of_rounding(self.target.readings.readouts, self.target.reference, mean)
 
     def _maps(self, draws: Draws, grid: WindowGrid) -> Maps:
         """Relevance from the windows of a grid, which must have been drawn."""
@@ -238,10 +253,19 @@ def _settings(request: Request, target: Target) -> dict[str, object]:
         "engine": request.engine,
         "num_training_images": net.num_training_images,
         "probabilities": net.probabilities,
-        "classes": target.classes,
+        "outputs": {layer: net.heads[layer].kind for layer in target.classes},
+        "classes": _chosen(target),
         "units": {read.layer: read.units for read in target.readings.readouts if read.units},
         "rng_key": np.asarray(jax.random.key_data(request.rng_key)).tolist(),
     }
+
+
+def _chosen(target: Target) -> tuple[int, ...] | dict[str, tuple[int, ...]]:
+    """Return the classes, by layer where layers have different ones."""
+    different = set(target.classes.values())
+    if len(different) > 1:
+        return target.classes
+    return different.pop() if different else ()
 
 
 def _in_order(values: dict[str, jax.Array], layers: Iterable[str]) -> dict[str, np.ndarray]:

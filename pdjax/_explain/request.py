@@ -35,8 +35,9 @@ from pdjax._checks import (
 from pdjax._explain.budget import Budget
 from pdjax._explain.classes import select_classes
 from pdjax._files import writable_folder
+from pdjax._functions import image_dtype
 from pdjax._types import Array, Float, Key, Sampler
-from pdjax.classifier import Classifier, check_layers, wrap_callable
+from pdjax.classifier import Classifier, Labels, check_layers, wrap_callable
 from pdjax.method.evaluation import ENGINES, Engine
 from pdjax.method.measures import Measure, find_measure
 from pdjax.method.schemes import SCHEMES, Scheme
@@ -66,7 +67,9 @@ class Request:
     stride: int | tuple[int, ...] = 1
     sampling: str = SCHEMES[0]
     bias_correction: bool = True
-    classes: int | Sequence[int | str] | None = None
+    classes: int | np.integer | Sequence[int | str] | np.ndarray | jax.Array | None = None
+    labels: Labels = None
+    outputs: str | Mapping[str, str] | None = None
     layers: Sequence[str] | None = None
     units: Mapping[str, Sequence[int | tuple[int, ...]]] | None = None
     start: str | None = None
@@ -94,6 +97,13 @@ class Request:
                 "function that is not written in JAX",
                 value=self.net,
             )
+        for argument in ("labels", "outputs"):
+            if getattr(self, argument) is not None and not self.plain:
+                raise ArgumentValueError(
+                    argument,
+                    "belong to the network, and are for engine='callable' here",
+                    f"pass {argument}= to pdjax.Classifier.from_function",
+                )
         if not (self.layers is None or (isinstance(self.layers, Collection) and len(self.layers))):
             raise ArgumentTypeError(
                 "layers", "must be names of layers, at least one", value=self.layers
@@ -117,15 +127,16 @@ class Request:
 
     @functools.cached_property
     def pixels(self) -> Float[Array, "*spatial c"]:
-        """The image, as it goes to the device."""
-        return jnp.asarray(self.image, jax.dtypes.canonicalize_dtype(np.float64))
+        """The image, as it goes to the device: a copy, which nobody else can change."""
+        params = self.net.params if isinstance(self.net, Classifier) else None
+        return jnp.array(self.image, image_dtype(params, self.image))
 
     @functools.cached_property
     def classifier(self) -> Classifier:
         """The network; a plain callable is asked once what it returns."""
         if isinstance(self.net, Classifier):
             return self.net
-        return wrap_callable(self.net, np.asarray(self.pixels))
+        return wrap_callable(self.net, np.asarray(self.pixels), self.outputs, self.labels)
 
     @functools.cached_property
     def budget(self) -> Budget:
@@ -177,8 +188,8 @@ class Request:
 
     @property
     def deciding(self) -> str:
-        """The layer whose numbers rank the classes."""
-        return (self.classifier.probabilities or self.classifier.layers)[-1]
+        """The layer whose numbers rank the classes of all layers that have the same."""
+        return self.classifier.deciding
 
     @property
     def wanted_layers(self) -> tuple[str, ...]:
@@ -187,11 +198,17 @@ class Request:
             return (self.deciding,)
         return (self.layers,) if isinstance(self.layers, str) else tuple(self.layers)
 
-    def chosen_classes(self, scores: np.ndarray) -> tuple[int, ...]:
-        """Indices of the classes to explain, given what the network gives for each."""
-        labels = self.classifier.labels
+    def chosen_classes(self, layer: str, outputs: Mapping[str, Any]) -> tuple[int, ...]:
+        """Indices of the classes to explain of an output layer, given the outputs ``(1, k)``.
+
+        Layers with the classes of the deciding one show the same of them.
+        """
+        heads = self.classifier.heads
+        labels = heads[layer].labels
+        same = self.deciding in heads and labels == heads[self.deciding].labels
+        scores = outputs[self.deciding if same else layer][0]
         wanted = min(3, len(labels)) if self.classes is None else self.classes
-        return select_classes(wanted, labels, scores)
+        return select_classes(wanted, labels, np.asarray(scores))
 
     def check(self) -> None:
         """Compare everything with the network and the sampler; nothing has run by then.
@@ -210,7 +227,7 @@ class Request:
                 "load it with pdjax.load_image(path, size=net.image_size)",
             )
         check_layers(self.wanted_layers, net.layers)
-        self.chosen_classes(np.zeros(len(net.labels)))
+        self._check_classes()
         if self.start is not None:
             self._check_start(self.start)
         self.scheme.check(self.sampler)
@@ -219,6 +236,21 @@ class Request:
         for coarse, fine in itertools.pairwise(self.grids):
             fine.indices_of(coarse)
         self.budget.check(self.grid, self.scheme, self.sampler)
+
+    def _check_classes(self) -> None:
+        heads = self.classifier.heads
+        nothing = {layer: np.zeros((1, len(head.labels))) for layer, head in heads.items()}
+        explained = [layer for layer in self.wanted_layers if layer in heads]
+        for layer in explained:
+            self.chosen_classes(layer, nothing)
+        if self.classes is not None and not explained:
+            raise ArgumentValueError(
+                "classes",
+                f"are of no explained layer: {', '.join(self.wanted_layers)} "
+                "hold no number per class",
+                "leave them out, or choose feature maps with units=",
+                value=self.classes,
+            )
 
     def _check_start(self, start: str) -> None:
         if self.plain:

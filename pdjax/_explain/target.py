@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -11,10 +12,11 @@ import numpy as np
 
 from pdjax._checks import ArgumentValueError
 from pdjax._explain.request import Request
-from pdjax._types import Array, Float
-from pdjax.classifier import Classifier
+from pdjax._types import Array, Float, Params, Predict
 from pdjax.jaxprs.cut import FromLayer
+from pdjax.jaxprs.lowerings import tuned
 from pdjax.method.measures import Probability, find_measure
+from pdjax.method.reference import check_reference, pairs, reference_pass
 from pdjax.method.units import Hidden, Reading, Readings, Units, readouts
 
 __all__ = ["Target", "check_finite"]
@@ -35,8 +37,8 @@ class Target(NamedTuple):
         What ``readings`` gives for it, by layer.
     names : dict of tuple of str
         Names of the units of each layer.
-    classes : tuple of int
-        The classes that are explained.
+    classes : dict of tuple of int
+        The classes that are explained, by output layer.
     """
 
     readings: Readings
@@ -44,7 +46,7 @@ class Target(NamedTuple):
     field: Float[Array, "*spatial c"]
     reference: dict[str, Reading]
     names: dict[str, tuple[str, ...]]
-    classes: tuple[int, ...]
+    classes: dict[str, tuple[int, ...]]
 
     @classmethod
     def of(cls, request: Request) -> Target:
@@ -53,33 +55,35 @@ class Target(NamedTuple):
         Raises
         ------
         ValueError
-            If units do not exist, layers do not depend on the start, the network returns NaN, or
-            what it declares as probabilities are none.
+            If units do not exist, layers do not depend on the start, or the network returns NaN,
+            what its outputs are not said to hold, or something else each time.
         """
         net, start = request.classifier, request.start
         layers, deciding = request.wanted_layers, request.deciding
         first = () if start is None else (start,)
         outputs = _outputs(request, tuple(dict.fromkeys((*first, *layers, deciding))))
-        chosen = request.chosen_classes(np.asarray(outputs[deciding][0]))
+        heads = {layer: head for layer, head in net.heads.items() if layer in layers}
+        chosen = {layer: request.chosen_classes(layer, outputs) for layer in heads}
         reads = readouts(
             {layer: outputs[layer].shape[1:] for layer in layers},
-            probabilities=net.probabilities,
-            num_classes=len(net.labels),
+            heads=heads,
             num_training_images=net.num_training_images,
             measure=find_measure(request.measure),
             units=request.units,
         )
         readings = Readings(net.predict, reads)
-        inputs: Any = (net.params, jnp.array(chosen, jnp.int32))
-        reference = readings.reduce(outputs, inputs[1])
+        indices = {layer: jnp.array(found, jnp.int32) for layer, found in chosen.items()}
+        inputs: Any = (net.params, indices)
+        reference = readings.reduce(outputs, indices)
         field = request.pixels
         if start is not None:
             readings = Readings(FromLayer(net.predict, start), reads)
-            inputs, field = ((net.params, field), inputs[1]), outputs[start][0]
+            inputs, field = ((net.params, field), indices), outputs[start][0]
             jax.eval_shape(readings, inputs, field[None])
-        labels = tuple(net.labels[index] for index in chosen)
         names = {
-            read.layer: _names(reference[read.layer], labels, read.units)
+            read.layer: tuple(heads[read.layer].labels[index] for index in chosen[read.layer])
+            if read.layer in heads
+            else _unit_names(reference[read.layer], read.units)
             for read in readings.readouts
         }
         return cls(readings, inputs, field, reference, names, chosen)
@@ -104,26 +108,23 @@ def check_finite(outputs: Mapping[str, Any], where: str) -> None:
 def _outputs(request: Request, layers: tuple[str, ...]) -> dict[str, jax.Array]:
     """What the network gives for the image as it is, checked."""
     net, image = request.classifier, request.pixels
+    tried: Mapping[str, Any]
     if request.plain:
-        raw = net.predict(net.params, np.asarray(image)[None], layers)  # type: ignore[arg-type]
-        outputs = {layer: jnp.asarray(np.asarray(raw[layer]), image.dtype) for layer in layers}
+        batches = [net.predict(net.params, batch, layers) for batch in pairs(np.asarray(image))]
+        tried = {layer: np.stack([np.asarray(each[layer]) for each in batches]) for layer in layers}
     else:
-        outputs = net.activations(image[None], layers, request.lowerings)
-    check_finite(outputs, "for the image as it is")
-    _check_probabilities(net, outputs)
-    return outputs
+        tried = _reference(net.predict, net.params, image, layers, request.lowerings)
+    check_reference(tried, net.heads)
+    return {layer: jnp.asarray(tried[layer][0, :1]) for layer in layers}
 
 
-def _check_probabilities(net: Classifier, outputs: Mapping[str, jax.Array]) -> None:
-    for layer in set(outputs) & set(net.probabilities):
-        total, least = float(outputs[layer].sum()), float(outputs[layer].min())
-        if abs(total - 1) > 1e-3 or least < 0:
-            raise ArgumentValueError(
-                "net",
-                f"declares layer {layer!r} to hold class probabilities, which sum to {total:.4g} "
-                f"with a least value of {least:.4g}",
-                "apply a softmax, or leave the layer out of probabilities",
-            )
+@functools.partial(jax.jit, static_argnums=(0, 3, 4))
+def _reference(
+    predict: Predict, params: Params, image: jax.Array, layers: tuple[str, ...], lowerings: bool
+) -> dict[str, jax.Array]:
+    f = functools.partial(predict, capture=layers)
+    own = tuned(f) if lowerings else f
+    return reference_pass(lambda params, images, _: own(params, images), params, image, layers)
 
 
 def _units(value: Reading) -> jax.Array:
@@ -132,7 +133,6 @@ def _units(value: Reading) -> jax.Array:
     return value.units if isinstance(value, Hidden) else value
 
 
-def _names(value: Reading, labels: tuple[str, ...], units: Units | None) -> tuple[str, ...]:
-    if not isinstance(value, Hidden):
-        return labels
-    return tuple(map(str, range(value.units.shape[-1]) if units is None else units))
+def _unit_names(value: Reading, units: Units | None) -> tuple[str, ...]:
+    count = _units(value).shape[-1]
+    return tuple(map(str, range(count) if units is None else units))

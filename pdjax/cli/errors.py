@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import warnings
 from typing import Any, NoReturn
 
 import typer
@@ -29,16 +30,22 @@ class Command(TyperCommand):
     """A command whose errors speak of ``--batch-size`` where a function's speak of batch_size."""
 
     def invoke(self, ctx: Any) -> Any:
-        """Run the command; a bad argument ends it with exit status 2."""
-        try:
-            return super().invoke(ctx)
-        except ArgumentError as error:
-            fail(error.sentence(self._as_typed(error.argument)))
+        """Run the command; a bad argument ends it with exit status 2, a warning is one line."""
+        with warnings.catch_warnings():
+            warnings.showwarning = _show  # type: ignore[assignment]
+            try:
+                return super().invoke(ctx)
+            except ArgumentError as error:
+                fail(error.sentence(self._as_typed(error.argument)))
 
     def _as_typed(self, argument: str) -> str:
         """Name an argument as it is typed, or as it is where it is none of this command's."""
         options = {parameter.name: parameter.opts[0] for parameter in self.params}
         return options.get(argument) or options.get(TYPED.get(argument, ""), argument)
+
+
+def _show(message: Warning | str, *_: Any, **__: Any) -> None:
+    typer.secho(f"pdjax: warning: {message}", err=True, fg="yellow")
 
 
 def fail(said: object) -> NoReturn:

@@ -6,19 +6,34 @@ from collections.abc import Callable, Mapping, Sequence
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
-from pdjax._checks import ArgumentValueError, check_key, check_sampler
+from pdjax._checks import (
+    ArgumentTypeError,
+    ArgumentValueError,
+    check_image,
+    check_key,
+    check_sampler,
+    concrete,
+    is_integer,
+)
+from pdjax._functions import NamedOutputs, activation_shapes
+from pdjax._outputs import bare_name, heads_of
 from pdjax._types import Array, Float, Int, Key, Params, Sampler
-from pdjax.classifier import NamedOutputs, activation_shapes, check_layers
+from pdjax.classifier import check_layers
 from pdjax.method.evaluation import ENGINES
 from pdjax.method.maps import Maps, relevance_maps
 from pdjax.method.marginalize import marginalize
 from pdjax.method.measures import Measure, find_measure
+from pdjax.method.reference import check_reference, reference_pass, sound, warn_of_rounding
 from pdjax.method.schemes import SCHEMES, Scheme
 from pdjax.method.units import Readings, readouts
 from pdjax.method.windows import WindowGrid
 
 __all__ = ["prediction_difference"]
+
+Classes = int | np.integer | Sequence[int] | Int[Array | np.ndarray, " classes"] | None
+"""So many of the highest-scoring classes, or indices, or all."""
 
 
 def prediction_difference(
@@ -32,8 +47,9 @@ def prediction_difference(
     stride: int | tuple[int, ...] = 1,
     sampling: str = SCHEMES[0],
     bias_correction: bool = True,
-    classes: int | Sequence[int] | Int[Array, " classes"] | None = None,
+    classes: Classes = None,
     layers: Sequence[str] | None = None,
+    outputs: str | Mapping[str, str] | None = None,
     probabilities: tuple[str, ...] = ("prob",),
     num_training_images: int | None = None,
     measure: str | Measure = "weight_of_evidence",
@@ -50,9 +66,10 @@ def prediction_difference(
     ----------
     f : callable
         ``f(params, images (n, *spatial, c)) -> array (n, ...)`` or a dict of them by layer name.
-        A bare array is called by the one name in ``probabilities``, or ``"output"``.
-    params : PyTree of arrays
-        Parameters of ``f``.
+        A bare array is called ``"prob"``, or ``"output"`` where it holds values, or by the one name
+        in ``outputs`` or ``probabilities``.
+    params : PyTree
+        Parameters of ``f``; leaves that are no arrays are handed to it as they are.
     image : float array, shape (*spatial, c)
         In pixel space, [0, 1].
     sampler : Sampler
@@ -69,12 +86,16 @@ def prediction_difference(
         Whether relevance in bits is corrected for the bias of a logarithm of few samples; see
         `pdjax.bias.Jackknife`.
     classes : int, sequence or array of int, optional
-        An int: so many highest-scoring classes. Otherwise their indices. All by default.
+        An int: so many highest-scoring classes. Otherwise their indices. All by default. They are
+        those of each output layer by itself.
     layers : sequence of str, optional
         The layers to explain, of those that ``f`` returns; all by default.
+    outputs : str or mapping of str to str, optional
+        What the output, or each output layer, holds: ``"softmax"``, ``"logits"``, ``"sigmoid"``,
+        ``"sigmoid_logits"`` or ``"values"``; see `pdjax.Classifier.from_function`. Probabilities
+        are measured by ``measure``, everything else by activation difference.
     probabilities : tuple of str
-        The layers that hold class probabilities; they are measured by ``measure``, all others by
-        activation difference.
+        Where ``outputs`` is left out: the layers that hold a softmax.
     num_training_images : int, optional
         N of Laplace's correction; None switches it off.
     measure : {"weight_of_evidence", "probability_difference", "information_difference"} or Measure
@@ -92,12 +113,15 @@ def prediction_difference(
     Maps
         ``relevance`` and ``standard_error`` of pixels, ``window_relevance`` and
         ``window_standard_error`` of windows, each ``{layer: float array (units, ...)}``.
+        Under ``jax.jit`` and ``jax.vmap``, where values cannot be looked at, those that would be
+        refused otherwise give NaN.
 
     Raises
     ------
-    ValueError
-        If a setting is unknown, or the image, the window, the stride, the samples and the scheme
-        of sampling do not fit each other.
+    ValueError, TypeError
+        If a setting is unknown, the image, the window, the stride, the samples and the scheme
+        of sampling do not fit each other, or ``f`` returns NaN, what its outputs are not said to
+        hold, or something else each time.
 
     Examples
     --------
@@ -116,29 +140,30 @@ def prediction_difference(
     """
     check_sampler(sampler)
     check_key(rng_key)
+    if concrete(image):
+        check_image(image)
     wanted = find_measure(measure)
     scheme = Scheme(sampling, num_samples)
+    scheme.check(sampler)
     scheme.check_error(sampler)
     sampler.check(tuple(image.shape), num_samples)
-    named = NamedOutputs.of(f, probabilities)
+    named, params = NamedOutputs.of(f, bare_name(outputs, probabilities), params)
     shapes = activation_shapes(named, params, image.shape, image.dtype)
+    known = tuple(layer for layer in probabilities if layer in shapes)
+    heads = heads_of(shapes, outputs, known)
     layers = tuple(shapes) if layers is None else check_layers(layers, tuple(shapes))
-    deciding = next((name for name in probabilities if name in shapes), list(shapes)[-1])
-    num_classes = shapes[deciding].shape[-1]
-    _check_classes(classes, num_classes)
-    if classes is None:
-        classes = jnp.arange(num_classes)
-    elif isinstance(classes, int):
-        scores = named(params, image[None], (deciding,))[deciding][0]
-        classes = jax.lax.top_k(scores, classes)[1]
     reads = readouts(
-        {layer: shapes[layer].shape[1:] for layer in layers},
-        probabilities=probabilities,
-        num_classes=num_classes,
+        {layer: shapes[layer] for layer in layers},
+        heads=heads,
         num_training_images=num_training_images,
         measure=wanted,
     )
-    readings, inputs = Readings(named, reads), (params, jnp.asarray(classes, jnp.int32))
+    tried = reference_pass(named, params, image, layers)
+    if concrete(tried):
+        check_reference(tried, heads)
+    undisturbed = {layer: values[0, :1] for layer, values in tried.items()}
+    chosen = {layer: _chosen(classes, undisturbed[layer][0]) for layer in layers if layer in heads}
+    readings, inputs = Readings(named, reads), (params, chosen)
     moments = marginalize(
         readings,
         inputs,
@@ -155,18 +180,42 @@ def prediction_difference(
     )
     grid = WindowGrid(image.shape[:-1], sampler.window, stride)
     replicates = jnp.full(grid.size, scheme.replicates)
-    return relevance_maps(readings(inputs, image[None]), moments, replicates, grid, reads)
+    reference = readings.reduce(undisturbed, chosen)
+    maps = relevance_maps(reference, moments, replicates, grid, reads)
+    if concrete((reference, moments.mean)):
+        warn_of_rounding(reads, reference, moments.mean)
+    if concrete(tried):
+        return maps
+    fine = sound(tried, heads)
+    return Maps(
+        *(
+            {layer: jnp.where(fine[layer], values, jnp.nan) for layer, values in each.items()}
+            for each in maps
+        )
+    )
 
 
-def _check_classes(classes: object, num_classes: int) -> None:
-    if isinstance(classes, int) and not 1 <= classes <= num_classes:
-        raise ArgumentValueError(
-            "classes",
-            f"must be between 1 and {num_classes}, the number of classes",
-            "put an index into a list to explain that one class",
-            value=classes,
+def _chosen(classes: Classes, scores: Float[Array, " k"]) -> Int[Array, " classes"]:
+    """Return the indices of the classes of one layer, checked where they are no tracers."""
+    count = len(scores)
+    if classes is None:
+        return jnp.arange(count)
+    if not concrete(classes):
+        return jnp.asarray(classes, jnp.int32).reshape(-1)
+    if is_integer(classes):
+        if not 1 <= classes <= count:
+            raise ArgumentValueError(
+                "classes",
+                f"must be between 1 and {count}, the number of classes",
+                "put an index into a list to explain that one class",
+                value=classes,
+            )
+        return jax.lax.top_k(scores, int(classes))[1]
+    indices = np.asarray(classes)
+    if indices.dtype.kind not in "iu" or indices.ndim != 1 or indices.size == 0:
+        raise ArgumentTypeError(
+            "classes", "must be an int, or indices of classes, at least one", value=classes
         )
-    if isinstance(classes, Sequence) and any(not 0 <= c < num_classes for c in classes):
-        raise ArgumentValueError(
-            "classes", f"must be indices from 0 to {num_classes - 1}", value=classes
-        )
+    if indices.min() < 0 or indices.max() >= count:
+        raise ArgumentValueError("classes", f"must be indices from 0 to {count - 1}", value=classes)
+    return jnp.asarray(indices, jnp.int32)

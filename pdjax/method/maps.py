@@ -83,7 +83,10 @@ def relevance_maps(
             value, mean, variance = value.units, mean.units, variance.units
         relevance, error = _relevance(measure, value, mean, variance, replicates)
         if layer in moments.bias:
-            relevance -= jnp.clip(moments.bias[layer], -error, error)
+            bias = jnp.clip(moments.bias[layer], -error, error)
+            # What rounding has left nothing of has no bias that samples could tell.
+            lost = _differ(mean, measure.resolved(value, mean)[1])
+            relevance -= jnp.where(lost, 0, bias)
         relevance, error = on_grid(relevance), on_grid(error)
         maps.window_relevance[layer] = relevance
         maps.window_standard_error[layer] = error / root_bias(freedom.astype(error.dtype))[None]
@@ -104,5 +107,12 @@ def _relevance(
     if isinstance(mean, Probability):
         # The same number twice, and lost to rounding in the one of them that is close to one.
         spread = jnp.where(mean.p < mean.complement, spread.p, spread.complement)
-    error = jnp.sqrt(spread / jnp.asarray(replicates, spread.dtype)[:, None])
-    return measure.difference(value, mean), measure.standard_error(mean, error)
+    square = spread / jnp.asarray(replicates, spread.dtype)[:, None]
+    # The root of a variance of 0 has no finite gradient; that of a constant has.
+    error = jnp.where(square > 0, jnp.sqrt(jnp.where(square > 0, square, 1)), square)
+    resolved = measure.resolved(value, mean)[1]
+    return measure.difference(value, mean), measure.standard_error(resolved, error)
+
+
+def _differ(mean: Probability, resolved: Probability) -> jax.Array:
+    return (mean.p != resolved.p) | (mean.complement != resolved.complement)

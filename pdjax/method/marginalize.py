@@ -18,6 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import PartitionSpec
 
+from pdjax._checks import check_image, check_key, check_sampler, concrete
 from pdjax._types import Array, Float, Function, Int, Key, Params, Sampler
 from pdjax.local.evaluating import map_in_groups
 from pdjax.method.evaluation import ENGINES, Engine, Evaluation, evaluate_at
@@ -137,7 +138,8 @@ def marginalize(
     Raises
     ------
     ValueError
-        If the scheme is unknown, or does not fit the number of samples or the sampler.
+        If the scheme is unknown, or does not fit the number of samples or the sampler, or the image
+        has other values.
 
     Examples
     --------
@@ -149,9 +151,14 @@ def marginalize(
     >>> result.mean.shape, float(result.mean[0])
     ((25,), 32.0)
     """
+    check_sampler(sampler)
+    check_key(rng_key)
+    if concrete(image):
+        check_image(image)
     how = Engine(engine, batch_size, lowerings)
     scheme = Scheme(sampling, num_samples)
     scheme.check(sampler)
+    sampler.check(tuple(image.shape), num_samples)
     grid = WindowGrid(image.shape[:-1], sampler.window, stride)
     design = Design(grid, scheme, bias)
     evaluation = how.prepare(f, params, image, grid.window, grid.size * num_samples)

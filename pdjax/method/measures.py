@@ -23,7 +23,6 @@ __all__ = [
     "MEASURES",
     "ActivationDifference",
     "InformationDifference",
-    "Jackknife",
     "Measure",
     "Probability",
     "ProbabilityDifference",
@@ -73,9 +72,9 @@ def weight_of_evidence(
     Returns
     -------
     float array
-        Bits. Always finite: without the correction, probabilities and complements are taken as
-        at least the smallest normal number of their dtype (a complement found by subtraction: at
-        least half the spacing below one).
+        Bits. Always finite: without the correction, where one of the two probabilities is exactly
+        0, or one of the two complements, both are taken as at least half the spacing of floats
+        below one (of float32: 6e-8, or 24 bits), as rounding has left nothing finer of them.
 
     Raises
     ------
@@ -108,8 +107,8 @@ def information_difference(
 ) -> Float[Array, ...]:
     """``log2 p - log2 p_without`` in bits, after Laplace's correction where N is given.
 
-    Always finite: without the correction, probabilities are taken as at least the smallest normal
-    number of their dtype.
+    Always finite: without the correction, where one of the two probabilities is exactly 0, both
+    are taken as at least half the spacing of floats below one.
     """
     measure = InformationDifference(num_training_images, num_classes)
     return measure.difference(_probability(p, None), _probability(p_without, None))
@@ -147,6 +146,8 @@ class Measure:
         Whether it is of class probabilities (`Probability`), or of any other activation.
     linear : bool
         Whether it is linear in the output, and so has no bias.
+    logarithmic : bool
+        Whether it tells apart probabilities that are close to 0, however close.
 
     Examples
     --------
@@ -168,6 +169,7 @@ class Measure:
     unit: ClassVar[str] = ""
     of_probabilities: ClassVar[bool] = True
     linear: ClassVar[bool] = False
+    logarithmic: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         if self.num_training_images is not None and self.num_classes is None:
@@ -188,7 +190,12 @@ class Measure:
 
     def difference(self, reference: Any, without: Any) -> Float[Array, ...]:
         """Relevance: what is lost from ``reference``, the output as it is, to ``without``."""
+        reference, without = self.resolved(reference, without)
         return self.transform(reference) - self.transform(without)
+
+    def resolved(self, reference: Any, without: Any) -> tuple[Any, Any]:
+        """Return the two outputs, without digits that one of them has and the other has lost."""
+        return reference, without
 
     def standard_error(self, without: Any, error: Float[Array, ...]) -> Float[Array, ...]:
         """Standard error of relevance, from the standard error of the probability ``without.p``."""
@@ -233,7 +240,26 @@ class Measure:
         return self.num_training_images / self._total
 
 
-class WeightOfEvidence(Measure):
+class _Logarithmic(Measure):
+    """A measure that would make many bits of a probability that was rounded to 0."""
+
+    logarithmic = True
+
+    def resolved(
+        self, reference: Probability, without: Probability
+    ) -> tuple[Probability, Probability]:
+        """Return both, at least half the spacing below one where one of them is exactly 0.
+
+        A probability of 0 is a small one of which rounding left nothing: what the other one has
+        below that spacing cannot be compared with it. Laplace's correction leaves no zeros.
+        """
+        if self.num_training_images is not None:
+            return reference, without
+        pairs = [_floored(a, b) for a, b in zip(reference, without, strict=True)]
+        return Probability(*(a for a, _ in pairs)), Probability(*(b for _, b in pairs))
+
+
+class WeightOfEvidence(_Logarithmic):
     """``log2 odds(p) - log2 odds(p_without)`` in bits; see `weight_of_evidence`."""
 
     name, title, unit = "weight_of_evidence", "weight of evidence", "bits"
@@ -259,7 +285,7 @@ class WeightOfEvidence(Measure):
         )
 
 
-class InformationDifference(Measure):
+class InformationDifference(_Logarithmic):
     """``log2 p - log2 p_without`` in bits; see `information_difference`."""
 
     name, title, unit = "information_difference", "information difference", "bits"
@@ -336,44 +362,6 @@ def find_measure(measure: str | Measure) -> Measure:
     return measure
 
 
-@dataclasses.dataclass(frozen=True)
-class Jackknife:
-    """The bias of relevance, by layer, for `marginalize`: static, hashable.
-
-    The logarithm of a mean of few samples is not, on average, that of the mean of very many: it
-    bends, and the error has the same sign in neighbouring windows, so that averaging over the
-    windows of a pixel does not remove it. The jackknife estimates it from the replicates
-    themselves (Quenouille, 1956; Tukey, 1958; Efron and Stein, 1981).
-
-    With m the mean of R replicates, m_r that of all but replicate r, and g the measure's function
-    of a probability (log2 of the odds, or log2, after Laplace's correction), the relevance
-    ``g(p) - g(m)`` has an estimated bias of ``-(R - 1) (sum_r g(m_r) / R - g(m))``. Without it, it
-    is ``g(p) - (R g(m) - (R - 1) / R sum_r g(m_r))``, whose bias falls with the square of the
-    number of replicates instead of the number.
-
-    Measures that are linear in the replicates have no bias, and neither has a single replicate.
-
-    Attributes
-    ----------
-    measures : tuple of (str, Measure)
-        Layers and their measures.
-    """
-
-    measures: tuple[tuple[str, Measure], ...]
-
-    def __call__(self, replicates: Mapping[str, Any]) -> dict[str, jax.Array]:
-        """Return arrays ``(windows, classes)``, in the measure's unit, for layers with a bias.
-
-        ``replicates`` are arrays ``(windows, replicates, classes)`` by layer.
-        """
-        found = {
-            layer: measure.bias(replicates[layer])
-            for layer, measure in self.measures
-            if measure.of_probabilities
-        }
-        return {layer: bias for layer, bias in found.items() if bias is not None}
-
-
 def _log2_bias(values: jax.Array, mean: jax.Array, corrected: jax.Array, slope: float) -> jax.Array:
     """Jackknife bias of the log2 of the corrected mean.
 
@@ -385,6 +373,11 @@ def _log2_bias(values: jax.Array, mean: jax.Array, corrected: jax.Array, slope: 
     change = (mean[:, None] - values) * (slope / others) / corrected[:, None]
     least = float(jnp.finfo(values.dtype).eps) - 1
     return jnp.log1p(jnp.maximum(change, least)).mean(1) * (others / math.log(2))
+
+
+def _floored(a: jax.Array, b: jax.Array) -> tuple[jax.Array, jax.Array]:
+    least = jnp.where((a == 0) | (b == 0), jnp.finfo(a.dtype).epsneg / 2, 0).astype(a.dtype)
+    return jnp.maximum(a, least), jnp.maximum(b, least)
 
 
 def _probability(p: Any, complement: Any | None) -> Probability:

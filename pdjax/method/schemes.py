@@ -185,7 +185,7 @@ def _pairs(
     rng_key: jax.Array, num_samples: int, axes: int, dtype: jax.typing.DTypeLike
 ) -> jax.Array:
     """Normal numbers ``(num_samples, axes)``, each followed by its opposite."""
-    noise = jax.random.normal(rng_key, (num_samples // 2, axes), dtype)
+    noise = jax.random.normal(rng_key, (num_samples // 2, axes), jnp.float32).astype(dtype)
     return jnp.stack([noise, -noise], axis=1).reshape(num_samples, axes)
 
 

@@ -1,9 +1,9 @@
 """What is read from a network's outputs: the units whose relevance is wanted.
 
-Layers of class probabilities give a probability and its complement for the chosen classes, other
-layers with one number per class give these, and layers with spatial axes give the mean of each
-feature map over its units, or the maps and single units asked for, and the mean over the whole
-layer. Reducing every perturbed image to these numbers at once is what bounds memory.
+Output layers of probabilities give a probability and its complement for the chosen classes, those
+of values give these, and hidden layers give the mean of each feature map over its units, or the
+maps and single units asked for, and the mean over the whole layer. Reducing every perturbed image
+to these numbers at once is what bounds memory.
 """
 
 from __future__ import annotations
@@ -16,10 +16,13 @@ import jax
 import jax.numpy as jnp
 
 from pdjax._checks import ArgumentValueError, is_integer
+from pdjax._functions import at_least_float32
+from pdjax._outputs import Head
 from pdjax._types import Array, Float, Int, Params, Predict
-from pdjax.method.measures import ACTIVATION_DIFFERENCE, Jackknife, Measure, Probability
+from pdjax.method.jackknife import Jackknife
+from pdjax.method.measures import ACTIVATION_DIFFERENCE, Measure, Probability
 
-__all__ = ["Hidden", "Reading", "Readings", "Readout", "Units", "readouts"]
+__all__ = ["Classes", "Hidden", "Reading", "Readings", "Readout", "Units", "readouts"]
 
 Units = tuple[int | tuple[int, ...], ...]
 """Feature maps, by index, and single units, by index of the map and position in it."""
@@ -44,26 +47,49 @@ class Readout:
     ----------
     layer : str
     measure : Measure
-    by_class : bool
-        Whether the layer has one number per class, of which those of some classes are read.
+    kind : str or None
+        What an output layer holds, of which some classes are read: ``"softmax"``, ``"logits"``,
+        ``"sigmoid"``, ``"sigmoid_logits"`` or ``"values"``. None: a hidden layer.
     units : tuple, optional
-        Of a layer without classes, the feature maps and single units to read; by default all maps.
+        Of a hidden layer, the feature maps and single units to read; by default all maps.
     """
 
     layer: str
     measure: Measure
-    by_class: bool
+    kind: str | None = None
     units: Units | None = None
 
     def __call__(self, values: Float[Array, "n ..."], classes: Int[Array, " classes"]) -> Reading:
-        """Reduce the activation of the layer to its units."""
-        if self.measure.of_probabilities:
-            # The sum over all other classes is exact where one minus the probability is not.
-            others = jnp.arange(values.shape[-1], dtype=classes.dtype)[:, None] != classes[None]
-            complement = jnp.matmul(values, others.astype(values.dtype), precision="highest")
-            return Probability(jnp.take(values, classes, axis=-1), complement)
-        if self.by_class:
-            return jnp.take(values, classes, axis=-1)
+        """Reduce the activation of the layer to its units, in float32 at least.
+
+        A class that there is not gives NaN.
+        """
+        values = at_least_float32(values)
+        if self.kind is None:
+            return self._hidden(values)
+        inside = (classes >= 0) & (classes < values.shape[-1])
+        chosen = jnp.where(inside, classes, values.shape[-1])
+        if self.kind == "values":
+            return _columns(values, chosen)
+        if self.kind == "sigmoid":
+            p = _columns(values, chosen)
+            return Probability(p, 1 - p)
+        if self.kind == "sigmoid_logits":
+            z = _columns(values, chosen)
+            # Of the two exponentials, the one that cannot overflow.
+            small = jnp.exp(-jnp.abs(z))
+            likely, unlikely = 1 / (1 + small), small / (1 + small)
+            return Probability(*_swapped(z < 0, likely, unlikely))
+        if self.kind == "logits":
+            # Not yet divided by their sum, so that small ones keep all their digits.
+            values = jnp.exp(values - jax.lax.stop_gradient(values.max(-1, keepdims=True)))
+        # The sum over all other classes is exact where one minus the probability is not.
+        others = jnp.arange(values.shape[-1], dtype=chosen.dtype)[:, None] != chosen[None]
+        complement = jnp.matmul(values, others.astype(values.dtype), precision="highest")
+        total = values.sum(-1, keepdims=True) if self.kind == "logits" else 1
+        return Probability(_columns(values, chosen) / total, complement / total)
+
+    def _hidden(self, values: Float[Array, "n ..."]) -> Hidden:
         maps = values.mean(tuple(range(1, values.ndim - 1)))
         whole = maps.mean(-1, keepdims=True)
         if self.units is None:
@@ -73,6 +99,18 @@ class Readout:
             for unit in self.units
         ]
         return Hidden(jnp.stack(columns, -1), whole)
+
+
+def _columns(values: Float[Array, "n k"], indices: Int[Array, " c"]) -> Float[Array, "n c"]:
+    return jnp.take(values, indices, axis=-1, mode="fill", fill_value=jnp.nan)
+
+
+def _swapped(which: jax.Array, a: jax.Array, b: jax.Array) -> tuple[jax.Array, jax.Array]:
+    return jnp.where(which, b, a), jnp.where(which, a, b)
+
+
+Classes = Mapping[str, Int[Array, " classes"]]
+"""Indices of classes, for each output layer that is read."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -93,17 +131,19 @@ class Readings:
     readouts: tuple[Readout, ...]
 
     def __call__(
-        self, params: tuple[Params, Int[Array, " classes"]], images: Float[Array, "n *spatial c"]
+        self, params: tuple[Params, Classes], images: Float[Array, "n *spatial c"]
     ) -> dict[str, Reading]:
         """Run the network and reduce its outputs."""
         network, classes = params
         return self.reduce(self.predict(network, images, self.layers), classes)
 
-    def reduce(
-        self, outputs: Mapping[str, jax.Array], classes: Int[Array, " classes"]
-    ) -> dict[str, Reading]:
+    def reduce(self, outputs: Mapping[str, jax.Array], classes: Classes) -> dict[str, Reading]:
         """Reduce the activations of all layers to units."""
-        return {read.layer: read(outputs[read.layer], classes) for read in self.readouts}
+        none = jnp.zeros(0, jnp.int32)
+        return {
+            read.layer: read(outputs[read.layer], classes.get(read.layer, none))
+            for read in self.readouts
+        }
 
     @property
     def layers(self) -> tuple[str, ...]:
@@ -119,8 +159,7 @@ class Readings:
 def readouts(
     shapes: Mapping[str, tuple[int, ...]],
     *,
-    probabilities: Sequence[str],
-    num_classes: int,
+    heads: Mapping[str, Head],
     num_training_images: int | None,
     measure: Measure,
     units: Mapping[str, Sequence[int | Sequence[int]]] | None = None,
@@ -131,25 +170,20 @@ def readouts(
     ----------
     shapes : mapping of str to tuple of int
         The layers to read, with the shapes of their activations for one image.
-    probabilities : sequence of str
-        Layers that hold class probabilities.
-    num_classes : int
-        K of Laplace's correction, and the width of layers with one number per class.
+    heads : mapping of str to Head
+        The output layers of the network; K of Laplace's correction is theirs.
     num_training_images : int or None
         N of Laplace's correction; None switches it off.
     measure : Measure
         The measure for probabilities; all other layers get the activation difference.
     units : mapping of str to sequence, optional
-        For some layers without classes, feature maps and single units to read.
+        For some hidden layers, feature maps and single units to read.
 
     Raises
     ------
     ValueError
         If units are asked for that there are not.
     """
-    measure = dataclasses.replace(
-        measure, num_training_images=num_training_images, num_classes=num_classes
-    )
     wanted = dict(units or {})
     for layer in wanted:
         if layer not in shapes:
@@ -158,19 +192,24 @@ def readouts(
             )
     found = []
     for layer, shape in shapes.items():
-        of_probabilities = layer in probabilities
-        by_class = of_probabilities or shape == (num_classes,)
-        chosen = _units(layer, wanted[layer], shape, by_class) if layer in wanted else None
-        own = measure if of_probabilities else ACTIVATION_DIFFERENCE
-        found.append(Readout(layer, own, by_class, chosen))
+        head = heads.get(layer)
+        own: Measure = ACTIVATION_DIFFERENCE
+        if head is not None and head.of_probabilities:
+            own = dataclasses.replace(
+                measure, num_training_images=num_training_images, num_classes=head.num_classes
+            )
+        chosen = None
+        if layer in wanted:
+            chosen = _units(layer, wanted[layer], shape, head is not None)
+        found.append(Readout(layer, own, None if head is None else head.kind, chosen))
     return tuple(found)
 
 
 def _units(
-    layer: str, chosen: Sequence[int | Sequence[int]], shape: tuple[int, ...], by_class: bool
+    layer: str, chosen: Sequence[int | Sequence[int]], shape: tuple[int, ...], output: bool
 ) -> Units:
     """Check the units asked for of a layer and make them hashable."""
-    if by_class:
+    if output:
         raise ArgumentValueError(
             "units", f"are of {layer!r}, which has one unit per class", "choose them by classes"
         )

@@ -213,7 +213,10 @@ def box_average_error(
     variance = _contract(jnp.square(errors), shares)
     freedom = jnp.broadcast_to(jnp.asarray(degrees_of_freedom, errors.dtype), grid.shape)
     factor = root_bias(_contract(freedom, coverage))
-    return jnp.sqrt(variance) / jnp.expand_dims(factor, tuple(range(variance.ndim - factor.ndim)))
+    # The root has no finite gradient at 0; that of a constant has.
+    positive = variance > 0
+    error = jnp.where(positive, jnp.sqrt(jnp.where(positive, variance, 1)), variance)
+    return error / jnp.expand_dims(factor, tuple(range(variance.ndim - factor.ndim)))
 
 
 def root_bias(degrees_of_freedom: Float[Array, ...]) -> Float[Array, ...]:

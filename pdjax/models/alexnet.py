@@ -133,6 +133,7 @@ BVLC_ALEXNET = Network(
     module=AlexNet(),
     image_size=IMAGE_SIZE,
     summary="AlexNet as published with Caffe: 61 million parameters, 5 convolutions",
+    scores="fc8",
     aliases=("alexnet",),
     published=Download(
         "http://dl.caffe.berkeleyvision.org/bvlc_alexnet.caffemodel",
@@ -149,6 +150,7 @@ TORCHVISION_ALEXNET = Network(
     module=TorchvisionAlexNet(),
     image_size=224,
     summary="AlexNet in torchvision's form: 61 million parameters, no response normalisation",
+    scores="fc8",
     published=Download(
         "https://download.pytorch.org/models/alexnet-owt-7be5be79.pth",
         "sha256:7be5be791159472b1fbf3c69796f7cb30dca7ad8466c2df70058c37116cdee02",

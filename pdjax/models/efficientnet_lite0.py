@@ -109,6 +109,7 @@ EFFICIENTNET_LITE0 = Network(
     module=EfficientNetLite0(),
     image_size=224,
     summary="EfficientNet-Lite0: 4.7 million parameters; its weights come with the installation",
+    scores="logits",
     published=Installed(_installed_file),
     place=_place,
     norm_epsilon=1e-3,

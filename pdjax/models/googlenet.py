@@ -145,6 +145,7 @@ BVLC_GOOGLENET = Network(
     module=GoogLeNet(),
     image_size=224,
     summary="GoogLeNet as published with Caffe: 7 million parameters, 9 inception modules",
+    scores="loss3/classifier",
     aliases=("googlenet",),
     published=Download(
         "http://dl.caffe.berkeleyvision.org/bvlc_googlenet.caffemodel",
@@ -160,6 +161,7 @@ TORCHVISION_GOOGLENET = Network(
     module=TorchvisionGoogLeNet(),
     image_size=224,
     summary="GoogLeNet in torchvision's form: 6.6 million parameters, trained with batch norm",
+    scores="fc",
     published=Download(
         "https://download.pytorch.org/models/googlenet-1378be20.pth",
         "sha256:1378be20a8e875cf1568b8a71654e704449655e34711a959a38b04fb34905cef",

@@ -22,8 +22,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from pdjax._checks import ArgumentValueError, check_choice
+from pdjax._functions import activation_shapes
 from pdjax._types import Params
-from pdjax.classifier import Classifier, activation_shapes
+from pdjax.classifier import Classifier
 
 __all__ = ["Download", "Form", "Installed", "Network", "Place", "imagenet_labels"]
 
@@ -141,8 +142,8 @@ class Network:
         subtracted in place of a mean colour. None: the network has no such form.
     labels : tuple of str, optional
         Names of the classes; by default the 1000 of ImageNet.
-    probabilities : tuple of str
-        The layers that hold class probabilities.
+    scores : str, optional
+        The layer with the scores before the softmax, which is ``"prob"``.
     num_training_images : int or None
         Images that the published weights were trained on (default: ImageNet's), for Laplace's
         correction.
@@ -160,7 +161,7 @@ class Network:
     norm_epsilon: float = 1e-5
     with_mean: Callable[[Params, np.ndarray], Params] | None = None
     labels: tuple[str, ...] | None = None
-    probabilities: tuple[str, ...] = ("prob",)
+    scores: str | None = None
     num_training_images: int | None = 1_281_167
 
     def __post_init__(self) -> None:
@@ -175,6 +176,12 @@ class Network:
     def layers(self) -> tuple[str, ...]:
         """Names of all activations, in forward order."""
         return tuple(activation_shapes(self._apply, self.param_shapes, self._image().shape[1:]))
+
+    @property
+    def outputs(self) -> dict[str, str]:
+        """What the layers with one number per class hold."""
+        scores = {} if self.scores is None else {self.scores: "values"}
+        return {**scores, "prob": "softmax"}
 
     def random_params(self, rng_key: jax.Array) -> Params:
         """Draw parameters for benchmarks, where values do not matter.
@@ -195,7 +202,7 @@ class Network:
             image_size=self.image_size,
             layers=self.layers,
             labels=imagenet_labels() if self.labels is None else self.labels,
-            probabilities=self.probabilities,
+            outputs=self.outputs,
             num_training_images=self.num_training_images,
         )
 

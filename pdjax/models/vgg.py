@@ -64,6 +64,7 @@ VGG16 = Network(
     module=Vgg16(),
     image_size=224,
     summary="VGG16: 138 million parameters, 13 convolutions",
+    scores="fc8",
     published=Download(
         "https://download.pytorch.org/models/vgg16-397923af.pth",
         "sha256:397923af8e79cdbb6a7127f12361acd7a2f83e06b05044ddf496e83de57a5bf0",

@@ -153,7 +153,8 @@ class ConditionalGaussian(RingSampler):
         num_samples: int,
     ) -> Float[Array, "num_samples *window c"]:
         """Draw contents of the window at ``origin``, in the image's dtype and pixel space."""
-        noise = jax.random.normal(rng_key, (num_samples, self.axes), image.dtype)
+        # In float32 whatever the image: a key stands for the same contents in every precision.
+        noise = jax.random.normal(rng_key, (num_samples, self.axes), jnp.float32)
         return self.transform(noise, image, origin)
 
     def transform(

@@ -152,7 +152,9 @@ class ConditionalMixture(RingSampler):
         known = differences(pixels, ring)
         which, draw = jax.random.split(rng_key)
         numbers = self.mixture.root.shape[-1]
-        noise = jax.random.normal(draw, (num_samples, numbers), image.dtype)
+        # In float32 whatever the image: a key stands for the same contents in every precision.
+        noise = jax.random.normal(draw, (num_samples, numbers), jnp.float32)
+        noise = noise.astype(image.dtype)
 
         def condition(texture: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
             """Draw from one texture at the contrast one: first its mean, then deviations from it.

@@ -12,7 +12,7 @@ import pdjax
 from pdjax._types import NormalSampler, Sampler
 from pdjax.cli.samplers import HIDDEN_SAMPLERS, SAMPLERS, Choice, Setting
 
-NET = pdjax.Classifier.from_function(lambda params, images: images, None, image_size=8)
+NET = pdjax.Classifier.from_function(lambda params, images: images, None, image_size=8, outputs={})
 FILE = Path("mine.npz")
 OPTIONS = {"padding": 0, "color": "joint", "images": FILE, "statistics": FILE}
 DRAWS = {"samples": 4, "target_error": 0.1, "max_passes": 9}

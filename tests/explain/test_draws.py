@@ -64,7 +64,10 @@ def network(params, images):
     return {"scores": scores, "prob": jax.nn.softmax(scores)}
 
 
-NET = Classifier.from_function(network, jnp.array([1.0, 2.0]), image_size=SIDE, channels=1)
+OUTPUTS = {"scores": "values", "prob": "softmax"}
+NET = Classifier.from_function(
+    network, jnp.array([1.0, 2.0]), image_size=SIDE, channels=1, outputs=OUTPUTS
+)
 COMMON = {
     "rng_key": jax.random.key(0),
     "layers": ("scores",),
@@ -217,7 +220,12 @@ def test_a_network_that_fails_on_a_hidden_window_is_stopped_and_named(engine) ->
         return outputs | {"scores": outputs["scores"] / (1 - gone)}
 
     net = Classifier.from_function(
-        fragile, jnp.array([1.0, 2.0]), image_size=SIDE, channels=1, name="fragile"
+        fragile,
+        jnp.array([1.0, 2.0]),
+        image_size=SIDE,
+        channels=1,
+        outputs=OUTPUTS,
+        name="fragile",
     )
     options = COMMON | {"engine": engine, "num_samples": 2}
     with watching() as seen, refused("net") as caught:

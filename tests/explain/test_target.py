@@ -48,7 +48,8 @@ def net():
         "second": jax.random.normal(keys[1], (3, 3, 5, 6)) / 6,
         "dense": jax.random.normal(keys[2], (5 * 5 * 6, CLASSES)) / 4,
     }
-    return pdjax.Classifier.from_function(network, params, image_size=SIDE)
+    outputs = {"scores": "values", "prob": "softmax"}
+    return pdjax.Classifier.from_function(network, params, image_size=SIDE, outputs=outputs)
 
 
 @pytest.fixture(scope="module")
@@ -230,22 +231,154 @@ def test_a_network_that_gives_nan_for_the_image_is_named_with_its_layer(images, 
 
 
 @pytest.mark.parametrize("engine", ["dense", "callable"])
-def test_probabilities_must_be_some(images, engine):
+@pytest.mark.parametrize(
+    ("scale", "offset", "advice"),
+    [(0.9, 0.0, "'sigmoid'"), (9.0, 0.0, "'logits'"), (1.0, -2.0, "'sigmoid_logits'")],
+    ids=["sigmoids", "beyond one", "negative"],
+)
+def test_what_is_no_softmax_is_told_what_it_looks_like(images, engine, scale, offset, advice):
     def scores(images):
-        return {"prob": images.mean((1, 2))}
+        return {"prob": images.mean((1, 2)) * scale + offset}
 
     net = pdjax.Classifier.from_function(lambda _, images: scores(images), None, image_size=SIDE)
-    with refused("net") as caught:
+    with refused("outputs") as caught:
         explain(scores if engine == "callable" else net, images, engine=engine)
     assert "'prob'" in str(caught.value)
+    assert advice in str(caught.value)
+
+
+def test_what_is_no_sigmoid_is_told_what_it_looks_like(images):
+    with refused("outputs") as caught:
+        explain(lambda x: x.mean((1, 2)) * 9, images, engine="callable", outputs="sigmoid")
+    assert "'sigmoid_logits'" in str(caught.value)
 
 
 @pytest.mark.parametrize(
-    "plain", [lambda images: images[:, 0, 0, 0], lambda images: 0.5], ids=["units", "number"]
+    ("argument", "plain"),
+    [("outputs", lambda images: images[:, 0, 0, 0]), ("net", lambda images: 0.5)],
+    ids=["column", "number"],
 )
-def test_plain_callables_must_give_rows(images, plain):
-    with refused("net"):
+def test_plain_callables_must_give_rows(images, argument, plain):
+    with refused(argument):
         explain(plain, images, engine="callable")
+
+
+def train_mode(images):
+    z = images.mean((1, 2)) * 30
+    return jax.nn.softmax(np.asarray(z - z.mean(0, keepdims=True)))
+
+
+class Dropout:
+    """Drops every call at random."""
+
+    def __init__(self):
+        self.random = np.random.default_rng(0)
+
+    def __call__(self, images):
+        return jax.nn.softmax(images.mean((1, 2)) * self.random.integers(0, 9, (len(images), 3)))
+
+
+@pytest.mark.parametrize("f", [train_mode, Dropout()], ids=["batch norm", "dropout"])
+def test_networks_must_be_functions_of_the_image(images, f):
+    with refused("net") as caught:
+        explain(f, images, engine="callable")
+    assert "model.eval()" in str(caught.value)
+    if f is train_mode:
+        net = pdjax.Classifier.from_function(
+            lambda _, x: jax.nn.softmax((x.mean((1, 2)) - x.mean((0, 1, 2))[None]) * 30),
+            None,
+            image_size=SIDE,
+        )
+        with refused("net"):
+            explain(net, images)
+
+
+def test_callables_get_a_batch_of_their_own(images):
+    def copying(x):
+        return np.asarray(jax.nn.softmax((x * 2 - 0.5).mean((1, 2)) * 6))
+
+    def in_place(x):
+        x *= 2
+        x -= 0.5
+        return np.asarray(jax.nn.softmax(x.mean((1, 2)) * 6))
+
+    before = images.copy()
+    wanted, found = (explain(f, images, engine="callable") for f in (copying, in_place))
+    np.testing.assert_array_equal(found.relevance["prob"], wanted.relevance["prob"])
+    np.testing.assert_array_equal(images, before)
+    np.testing.assert_array_equal(found.image, images[0])
+
+
+def test_callables_have_names_for_their_classes(images):
+    result = explain(
+        lambda x: {"age": x.mean((1, 2))[:, :2], "kind": x.mean((1, 2))},
+        images,
+        engine="callable",
+        outputs={"age": "sigmoid", "kind": "values"},
+        labels={"age": ["young", "old"], "kind": {2: "fox", 1: "dog", 0: "cat"}},
+        layers=("age", "kind"),
+        classes=1,
+    )
+    ages, kinds = images[0].mean((0, 1))[:2], images[0].mean((0, 1))
+    assert result.names["age"] == (("young", "old")[int(ages.argmax())],)
+    assert result.names["kind"] == (("cat", "dog", "fox")[int(kinds.argmax())],)
+    assert result.settings["outputs"] == {"age": "sigmoid", "kind": "values"}
+
+
+@pytest.mark.parametrize("argument", ["outputs", "labels"])
+def test_classifiers_say_themselves_what_they_hold(net, images, argument):
+    with refused(argument):
+        explain(net, images, **{argument: "softmax"})
+
+
+def test_layers_as_wide_as_the_classes_are_hidden_unless_declared(images):
+    def f(_, x):
+        pooled = x.mean((1, 2))
+        return {"hidden": pooled, "prob": jax.nn.softmax(pooled * 3)}
+
+    net = pdjax.Classifier.from_function(f, None, image_size=SIDE, labels=("a", "b", "c"))
+    result = explain(net, images, layers=("hidden", "prob"), classes=["b"])
+    assert result.names == {"hidden": ("0", "1", "2"), "prob": ("b",)}
+
+
+def test_spatial_outputs_are_explained_by_feature_maps(images):
+    net = pdjax.Classifier.from_function(
+        lambda _, x: x[:, ::2] * 2, None, image_size=SIDE, probabilities=()
+    )
+    assert explain(net, images).names == {"output": ("0", "1", "2")}
+    with refused("classes"):
+        explain(net, images, classes=2)
+
+
+@pytest.mark.parametrize("engine", ["dense", "callable"])
+def test_half_precision_is_averaged_in_float32(images, engine, tmp_path):
+    def half(x):
+        return jax.nn.softmax(x.mean((1, 2)) * 3).astype(jnp.bfloat16)
+
+    net = pdjax.Classifier.from_function(lambda _, x: half(x), None, image_size=SIDE)
+    result = explain(half if engine == "callable" else net, images, engine=engine)
+    assert all(values.dtype == np.float32 for values in result.relevance.values())
+    result.save(tmp_path / "half.npz")
+    loaded = pdjax.Explanation.load(tmp_path / "half.npz")
+    np.testing.assert_array_equal(loaded.relevance["prob"], result.relevance["prob"])
+
+
+@pytest.mark.parametrize("engine", ["local", "callable"])
+def test_probabilities_of_exactly_0_and_1_come_with_a_word(images, engine):
+    def votes(x):
+        share = (x[:, 4:7, 4:7].mean((1, 2, 3)) > 0.5).astype(x.dtype)
+        return jnp.stack([share, 1 - share], -1)
+
+    net = pdjax.Classifier.from_function(lambda _, x: votes(x), None, image_size=SIDE)
+    options: dict = {"sampler": pdjax.Constant(0.0, window=3), "num_samples": 1}
+    options["engine"] = engine
+    with pytest.warns(UserWarning, match="probability_difference"):
+        result = explain(votes if engine == "callable" else net, images, **options)
+    # Each of the two logarithms ends at half the spacing of float32 below one, 2**-25.
+    assert np.abs(result.window_relevance["prob"]).max() <= 50
+    explain(
+        votes if engine == "callable" else net, images, measure="probability_difference", **options
+    )
 
 
 def test_without_lowerings_the_image_itself_is_seen_as_the_function_sees_it(net, images):
@@ -253,7 +386,7 @@ def test_without_lowerings_the_image_itself_is_seen_as_the_function_sees_it(net,
     explanation = explain(net, images, layers=ALL, classes=[2, 0], lowerings=False)
     for layer in ("scores", "prob"):
         expected = np.asarray(plain[layer])[0, [2, 0]]
-        np.testing.assert_array_equal(explanation.prediction[layer], expected)
+        np.testing.assert_allclose(explanation.prediction[layer], expected, rtol=3e-7)
     tuned = explain(net, images, layers=ALL, classes=[2, 0])
     np.testing.assert_allclose(
         tuned.prediction["scores"], explanation.prediction["scores"], rtol=1e-5

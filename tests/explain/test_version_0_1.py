@@ -70,7 +70,12 @@ SAMPLERS = {
 
 def explain(sampler, **options) -> pdjax.Explanation:
     net = pdjax.Classifier.from_function(
-        network, PARAMS, image_size=SIDE, labels=LABELS, name="bright"
+        network,
+        PARAMS,
+        image_size=SIDE,
+        labels=LABELS,
+        outputs={"scores": "values", "prob": "softmax"},
+        name="bright",
     )
     defaults = {
         "rng_key": jax.random.key(0),
@@ -127,7 +132,8 @@ def test_an_explanation_is_what_it_was(both) -> None:
     assert then.titles("hidden")[1].startswith("unit (1, 3, 4), hidden = ")
     assert then.symbols == {"hidden": "", "scores": "", "prob": "bits"}
     error = "reached_error"
-    assert then.settings | {error: 0} == now.settings | {error: 0}
+    said_since = {"outputs": {"scores": "values", "prob": "softmax"}}
+    assert then.settings | said_since | {error: 0} == now.settings | {error: 0}
     assert then.settings[error] == pytest.approx(now.settings[error], rel=1e-4)
     for kind in ("relevance", "standard_error", "window_relevance", "layer_relevance"):
         one, two = getattr(then, kind), getattr(now, kind)

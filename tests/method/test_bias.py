@@ -104,7 +104,7 @@ def test_only_bits_have_a_bias() -> None:
 
 def test_no_more_than_a_standard_error_is_taken_off() -> None:
     grid = WindowGrid((2,), 1, 1)
-    readouts = (Readout("prob", WeightOfEvidence(None, 2), by_class=True),)
+    readouts = (Readout("prob", WeightOfEvidence(None, 2), "softmax"),)
     half = jnp.full((2, 1), 0.5)
     moments = Moments(
         {"prob": Probability(half, half)},

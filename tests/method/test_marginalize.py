@@ -222,7 +222,7 @@ BAD = {
     "stride too large": ("stride", {"stride": 4}),
     "image too small": ("image", {"image": IMAGE[:4]}),
     "window too large": ("window", {"sampler": Constant(0.5, 10)}),
-    "no units": ("net", {"f": of_pixels}),
+    "no units": ("outputs", {"f": of_pixels}),
     "empty batch": ("batch_size", {"batch_size": 0}),
 }
 

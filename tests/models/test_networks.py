@@ -35,7 +35,7 @@ def shapes_of(network: Network, dtype: str) -> dict[str, jax.ShapeDtypeStruct]:
 def test_layers_and_shapes(network):
     layers = network.layers
     assert len(layers) == len(set(layers))
-    assert set(network.probabilities) <= set(layers)
+    assert set(network.outputs) <= set(layers)
     shapes = shapes_of(network, "float32")
     assert set(shapes) == set(layers)
     labels = network.with_params({}).labels

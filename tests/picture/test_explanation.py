@@ -36,6 +36,7 @@ def explain():
         image_size=SIDE,
         name="small",
         labels=("red", "green", "blue"),
+        outputs={"scores": "values", "prob": "softmax"},
         num_training_images=100,
     )
     images = np.asarray(jax.random.uniform(jax.random.key(1), (5, SIDE, SIDE, 3)))
