@@ -63,7 +63,7 @@ __all__ = [
 # The published networks bring Flax, their weights a client for downloads, and pictures matplotlib:
 # each is imported when it is first asked for.
 ON_FIRST_USE = {"load_model": "pdjax.weights.load"}
-MODULES_ON_FIRST_USE = ("bias", "models", "picture", "sampling", "weights")
+MODULES_ON_FIRST_USE = ("bias", "metrics", "models", "picture", "sampling", "weights")
 
 
 def __getattr__(name: str) -> Any:
