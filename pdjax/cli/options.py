@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -34,8 +35,10 @@ __all__ = [
     "Statistics",
     "Stride",
     "TargetError",
+    "Top",
     "Weights",
     "Window",
+    "chosen_classes",
     "parse_classes",
     "parse_ints",
     "parse_names",
@@ -68,11 +71,14 @@ TargetError = Annotated[
 ]
 MaxPasses = Annotated[int | None, typer.Option(min=1, help="Forward passes to spend, at most.")]
 Classes = Annotated[
-    str,
+    str | None,
     typer.Option(
-        help="A number N: the N highest-scoring. Otherwise names or #indices, separated by "
-        "semicolons: 'tabby; #282'."
+        help="Names or indices of classes, separated by commas or semicolons: 'tabby; 282'. "
+        "Default: the highest-scoring ones, see --top."
     ),
+]
+Top = Annotated[
+    int | None, typer.Option(min=1, help="So many of the highest-scoring classes. Default: 3.")
 ]
 Layers = Annotated[
     str | None,
@@ -137,20 +143,41 @@ MuteUncertain = Annotated[
 ]
 
 
-def parse_classes(text: str) -> int | list[int | str]:
-    """Read ``3``, or names and ``#indices`` separated by semicolons.
+def parse_classes(text: str, labels: Sequence[str]) -> list[int | str]:
+    """Read names and indices of classes, an index with or without ``#`` before it.
+
+    Names may have commas in them: where there is no semicolon, the whole is taken for one name if
+    there is such a label, and otherwise for several.
 
     Examples
     --------
-    >>> parse_classes("3")
-    3
-    >>> parse_classes("tabby, tabby cat; #282")
-    ['tabby, tabby cat', 282]
+    >>> labels = ["fox", "cat, tabby", "dog"]
+    >>> parse_classes("cat, tabby", labels), parse_classes("fox, 2", labels)
+    (['cat, tabby'], ['fox', 2])
+    >>> parse_classes("cat, tabby; #2", labels)
+    ['cat, tabby', 2]
     """
-    if text.strip().isdecimal():
-        return int(text)
-    entries = [entry.strip() for entry in text.split(";") if entry.strip()]
-    return [int(e[1:]) if e[0] == "#" and e[1:].isdecimal() else e for e in entries]
+    whole = text.strip().lower() in (label.lower() for label in labels)
+    parts = text.split(";") if ";" in text else [text] if whole else text.split(",")
+    entries = [entry.strip() for entry in parts if entry.strip()]
+    return [int(e.lstrip("#")) if e.lstrip("#").isdecimal() else e for e in entries]
+
+
+def chosen_classes(
+    classes: str | None, top: int | None, labels: Sequence[str]
+) -> int | list[int | str] | None:
+    """Return which classes to explain, from the two options that say it, or None for neither."""
+    if top is None:
+        return None if classes is None else parse_classes(classes, labels)
+    if classes is not None:
+        raise ArgumentValueError(
+            "top", "chooses classes by their score", "leave out one of --top and --classes"
+        )
+    if top > len(labels):
+        raise ArgumentValueError(
+            "top", f"must be at most {len(labels)}, the number of classes", value=top
+        )
+    return top
 
 
 def parse_names(text: str | None) -> list[str] | None:

@@ -23,7 +23,7 @@ pytestmark = pytest.mark.usefixtures("quick")
 
 
 def test_explain_writes_a_picture_and_the_numbers(explain):
-    ended = explain("--classes", "2", "--output", "result.png")
+    ended = explain("--top", "2", "--output", "result.png")
     assert ended.status == 0
     assert "9 windows with 1 sample each, 10 forward passes" in ended.out
     assert Image.open("result.png").size[0] > 500
@@ -78,7 +78,7 @@ def test_fit_then_explain(run, explain, folder):
     assert run("fit", folder, "--max-patch", 5, *FIT).status == 0
     assert pdjax.PatchStatistics.load("mine.npz").max_patch == (5, 5)
     chosen = ("--sampler", "conditional", "--statistics", "mine.npz", "--padding", 1)
-    ended = explain(*chosen, "--window", "3,2", "--samples", 2, "--classes", 1)
+    ended = explain(*chosen, "--window", "3,2", "--samples", 2, "--top", 1)
     assert ended.status == 0
     assert "9 windows with 2 samples each, 19 forward passes" in ended.out
     ended = explain(*chosen, "--sampling", "antithetic", "--no-bias-correction")
@@ -273,7 +273,8 @@ BAD = {
     "weights": ("--weights", ("--weights", "words.txt"), "words.txt"),
     "unknown class": ("--classes", ("--classes", "ante"), "'ant'"),
     "class out of range": ("--classes", ("--classes", "#5"), "0 to 4"),
-    "too many classes": ("--classes", ("--classes", "6"), "5"),
+    "too many classes": ("--top", ("--top", "6"), "5"),
+    "classes twice": ("--top", ("--top", "2", "--classes", "cat"), "one of"),
     "unknown layer": ("--layers", ("--layers", "score"), "'scores'"),
     "unknown start": ("--start", ("--sampler", "marginal", "--start", "cov"), "'conv'"),
     "window too large": ("--window", ("--window", "7"), "6 by 6"),

@@ -68,8 +68,12 @@ def test_what_an_option_does_not_take_is_refused_with_its_name(run, photo, optio
 
 
 def test_text_is_read_as_what_it_stands_for():
-    assert options.parse_classes(" 12 ") == 12
-    assert options.parse_classes("fox;; #3 ;tabby, tabby cat;") == ["fox", 3, "tabby, tabby cat"]
+    labels = ["tabby, tabby cat", "fox"]
+    assert options.parse_classes(" 12 ", labels) == [12]
+    assert options.parse_classes("fox, 0", labels) == ["fox", 0]
+    assert options.parse_classes("Tabby, tabby cat", labels) == ["Tabby, tabby cat"]
+    several = options.parse_classes("fox;; #3 ;tabby, tabby cat;", labels)
+    assert several == ["fox", 3, "tabby, tabby cat"]
     assert options.parse_names(None) is None
     assert options.parse_names("conv1, prob,") == ["conv1", "prob"]
     assert options.parse_ints("0,2", "units") == (0, 2)
