@@ -1,8 +1,9 @@
 """Each operation in the form that the device runs fastest: the same numbers, other operations.
 
-XLA's CPU backend has kernels of very different speed for the same arithmetic. The table below
-says, by platform, which operations are put in another form; `benchmarks/lowerings.py` is what it
-rests on. Everything else, and everything on other platforms, stays as it was traced.
+XLA's CPU backend has kernels of very different speed for the same arithmetic. Programs are brought
+into channels-last form, in which they are fastest there; the table below says, by platform, which
+operations are put in another form after that, and `benchmarks/lowerings.py` is what it rests on.
+Everything else, and everything on other platforms, stays as it was traced.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from jax import lax
 
 from pdjax._devices import platform
 from pdjax.jaxprs.convolutions import convolution
+from pdjax.jaxprs.layout import channels_last
 from pdjax.jaxprs.program import Perform, Step, bind, trace
 
 __all__ = ["performer", "tuned"]
@@ -57,7 +59,7 @@ def tuned(f: Callable[..., Any]) -> Callable[..., Any]:
     Parameters
     ----------
     f : callable
-        Any JAX function of PyTrees of arrays.
+        Any JAX function of PyTrees of arrays, of which the last one is taken for the images.
 
     Examples
     --------
@@ -71,6 +73,7 @@ def tuned(f: Callable[..., Any]) -> Callable[..., Any]:
         # Called while something else is traced, this performs the steps of ``f`` one by one in
         # their new form: the function that is compiled has these in place of the old ones.
         program, constants, outputs = trace(f, *arguments)
+        program = channels_last(program)
         values = program.bound(constants, jax.tree.leaves(arguments))
         program.run(performer(True), values)
         return jax.tree.unflatten(jax.tree.structure(outputs), program.outputs(values))

@@ -19,7 +19,7 @@ import numpy as np
 from jax.core import ShapedArray
 from jax.extend.core import ClosedJaxpr, Jaxpr, JaxprEqn, Literal, Primitive, Var
 
-__all__ = ["Operand", "Perform", "Program", "Step", "Traced", "Value", "bind", "trace"]
+__all__ = ["Operand", "Perform", "Program", "Step", "Traced", "Value", "bind", "needed", "trace"]
 
 # Left out are loops, branches and scans: they perform what they hold many times, or not at all, and
 # stay one step.
@@ -122,7 +122,7 @@ class Program:
         is not computed again, nor is what only it would need.
         """
         wanted = self.results if wanted is None else wanted
-        for step in _needed(self.steps, wanted, values):
+        for step in needed(self.steps, wanted, values):
             operands = [values[v] if isinstance(v, int) else v for v in step.inputs]
             # A step with several results may make one that is given beside one that is needed.
             for number, result in zip(step.outputs, perform(step, *operands), strict=True):
@@ -168,7 +168,7 @@ def trace(f: Callable[..., Any], *arguments: Any) -> Traced:
     numbers = tuple(builder.number(variable) for variable in closed.jaxpr.invars)
     results = builder.enter(closed.jaxpr, closed.consts, numbers, "")
     program = Program(
-        steps=_needed(builder.steps, results),
+        steps=needed(builder.steps, results),
         constants=tuple(number for number, _ in builder.constants.values()),
         arguments=numbers,
         results=tuple(results),
@@ -270,7 +270,7 @@ def _inner(equation: JaxprEqn) -> tuple[Jaxpr, Sequence[Any]] | None:
     return None if inner is None else (inner, ())
 
 
-def _needed(
+def needed(
     steps: Sequence[Step], wanted: Iterable[Value], given: Container[int] = ()
 ) -> tuple[Step, ...]:
     """Return the steps on which wanted values depend, where some others are given."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -12,6 +12,7 @@ import numpy as np
 
 from pdjax._checks import ArgumentValueError
 from pdjax._types import Array, Float, Int, Params
+from pdjax.jaxprs.hoisting import hoisted
 from pdjax.jaxprs.lowerings import performer
 from pdjax.jaxprs.program import Operand
 from pdjax.local.interpreter import WindowRun
@@ -19,7 +20,7 @@ from pdjax.local.plan import Plan
 from pdjax.local.recording import Record, Static
 from pdjax.local.regions import region_of
 
-__all__ = ["evaluate", "evaluate_windows", "map_in_groups"]
+__all__ = ["evaluate", "evaluate_windows", "map_in_groups", "shared_evenly"]
 
 
 def evaluate(
@@ -74,10 +75,8 @@ def _evaluate(record: Record, params: Params, origins: jax.Array, patches: jax.A
     static = record.static
     best, program = static.schedule, static.schedule.plan.program
     perform = performer(static.lowerings)
-    # What depends on the parameters alone is done here, once for all windows.
-    values = program.bound(record.constants, jax.tree.leaves(params))
-    program.run(perform, values, static.fixed)
-    fixed = {value: values[value] for value in static.fixed}
+    fixed = program.bound(record.constants, jax.tree.leaves(params))
+    fixed |= dict(zip(static.fixed, record.fixed, strict=True))
     kept = dict(zip(static.kept, record.kept, strict=True))
     crossing = best.crossing
 
@@ -97,14 +96,12 @@ def _evaluate(record: Record, params: Params, origins: jax.Array, patches: jax.A
     order = jnp.argsort(jax.vmap(lambda origin: region_of(best.plans, origin[None]))(origins))
     origins, patches = origins[order], patches[order]
     heads = [_each(functools.partial(head, plan)) for plan in best.plans]
-
-    def by_region(origins: jax.Array, patches: jax.Array) -> Any:
-        return jax.lax.switch(region_of(best.plans, origins), heads, origins, patches)
+    region = functools.partial(region_of, best.plans)
 
     # Small batches of the head stay in the cache; large ones of the tail share one reading of its
     # large matrices. So all windows go through the head first, and then through the tail.
-    halfway = _in_groups(by_region, origins, patches, best.head)
-    outputs = _in_groups(_each(tail), origins, halfway, best.tail)
+    halfway = _in_groups(heads, region, origins, patches, best.head)
+    outputs = _in_groups([_each(tail)], region, origins, halfway, best.tail)
     back = jnp.argsort(order)
     flat = [a[back].reshape(-1, *a.shape[2:]) for a in outputs]
     return jax.tree.unflatten(static.outputs, flat)
@@ -117,16 +114,33 @@ def _each(f: Callable[[jax.Array, Any], Any]) -> Callable[[jax.Array, Any], Any]
 
 
 def _in_groups(
-    f: Callable[[jax.Array, Any], Any], origins: jax.Array, contents: Any, images: int
+    branches: Sequence[Callable[[jax.Array, Any], Any]],
+    choose: Callable[[jax.Array], jax.Array],
+    origins: jax.Array,
+    contents: Any,
+    images: int,
 ) -> Any:
-    """Apply ``f`` to windows and their contents, about ``images`` at a time."""
+    """Apply one of several functions to windows and their contents, about ``images`` at a time.
+
+    Where there are several, ``choose`` tells by the origins of a group which one it is.
+    """
     windows, samples = jax.tree.leaves(contents)[0].shape[:2]
     # Where all contents of a window are too many, the window is taken several times with some.
     together = max(d for d in range(1, min(samples, images) + 1) if samples % d == 0)
     origins = jnp.repeat(origins, samples // together, axis=0)
     contents = jax.tree.map(lambda a: a.reshape(-1, together, *a.shape[2:]), contents)
-    each = max(1, images // together)
-    outputs = map_in_groups(lambda rows: f(*rows), (origins, contents), each)
+    rows = (origins, contents)
+    each, groups = shared_evenly(len(origins), max(1, images // together))
+    if groups > 1:
+        some = jax.tree.map(lambda a: jax.ShapeDtypeStruct((each, *a.shape[1:]), a.dtype), rows)
+        branches = [hoisted(branch, *some) for branch in branches]
+
+    def chosen(rows: tuple[jax.Array, Any]) -> Any:
+        if len(branches) == 1:
+            return branches[0](*rows)
+        return jax.lax.switch(choose(rows[0]), branches, *rows)
+
+    outputs = map_in_groups(chosen, rows, each)
     return jax.tree.map(lambda a: a.reshape(windows, samples, *a.shape[2:]), outputs)
 
 
@@ -147,14 +161,25 @@ def map_in_groups(f: Callable[[Any], Any], rows: Any, size: int) -> Any:
     Array([0, 2, 4, 6, 8], dtype=int32)
     """
     total = len(jax.tree.leaves(rows)[0])
-    groups = -(-total // size)
+    each, groups = shared_evenly(total, size)
     if groups <= 1:
         return f(rows)
-    each = -(-total // groups)
     # All groups must have the same size: the last one is filled up with the last row.
     take = jnp.minimum(jnp.arange(groups * each), total - 1).reshape(groups, each)
     outputs = jax.lax.map(lambda i: f(jax.tree.map(lambda a: a[i], rows)), take)
     return jax.tree.map(lambda a: a.reshape(-1, *a.shape[2:])[:total], outputs)
+
+
+def shared_evenly(total: int, size: int) -> tuple[int, int]:
+    """Return how many rows a group has, at most ``size``, and how many groups there are.
+
+    Examples
+    --------
+    >>> shared_evenly(10, 4)
+    (4, 3)
+    """
+    groups = -(-total // size)
+    return max(1, -(-total // max(groups, 1))), groups
 
 
 def _check_arguments(

@@ -13,6 +13,7 @@ import jax.numpy as jnp
 from pdjax._checks import ArgumentValueError, check_count, per_axis
 from pdjax._devices import platform
 from pdjax._types import Array, Float, Function, Params, static
+from pdjax.jaxprs.layout import channels_last
 from pdjax.jaxprs.lowerings import performer
 from pdjax.jaxprs.program import trace
 from pdjax.local.cost import Schedule, schedule
@@ -37,7 +38,8 @@ class Static:
     kept : tuple of Kept
         What the arrays in ``kept`` of the record are.
     fixed : tuple of int
-        Values that depend on the parameters alone and are read.
+        What the arrays in ``fixed`` of the record are: values that steps make of the parameters
+        alone, and that are read.
     params, outputs : PyTreeDef
         Structures of the parameters and of what the function returns.
     window : tuple of int
@@ -67,6 +69,8 @@ class Record:
         What the function gives for the image as it is.
     kept : tuple of arrays
         Activations, those that are needed.
+    fixed : tuple of arrays
+        What is made of parameters alone, such as kernels in another layout.
     constants : tuple of arrays
         What the function closes over.
     static : Static
@@ -76,6 +80,7 @@ class Record:
     # Any, for JAX itself fills PyTrees with other things than arrays, such as axes and shapes.
     outputs: Any
     kept: Any
+    fixed: Any
     constants: Any
     static: Static = static()
 
@@ -89,7 +94,8 @@ class Record:
         return max(self.static.schedule.head, self.static.schedule.tail)
 
     def __repr__(self) -> str:
-        size = sum(leaf.nbytes for leaf in jax.tree.leaves((self.kept, self.constants)))
+        arrays = jax.tree.leaves((self.kept, self.fixed, self.constants))
+        size = sum(leaf.nbytes for leaf in arrays)
         return f"Record(window={self.static.window}, {size / 1e6:.1f} MB kept)"
 
 
@@ -180,6 +186,7 @@ def _record(
 ) -> Record:
     program, constants, outputs = trace(f, params, image[None])
     _check_outputs(outputs)
+    program = channels_last(program) if lowerings else program
     best = schedule(program, window, platform(), batch_size, num_images)
     kept, fixed = _needs(best, window)
     facts = Static(
@@ -197,6 +204,7 @@ def _record(
     return Record(
         outputs=jax.tree.unflatten(facts.outputs, program.outputs(values)),
         kept=tuple(keep(values, one) for one in kept),
+        fixed=tuple(values[value] for value in fixed),
         constants=tuple(jnp.asarray(const) for const in constants),
         static=facts,
     )
@@ -245,7 +253,8 @@ def _needs(best: Schedule, window: tuple[int, ...]) -> tuple[tuple[Kept, ...], t
     image = avals[plan.image]
     patch = jax.ShapeDtypeStruct((1, *window, image.shape[-1]), image.dtype)
     jax.eval_shape(evaluate_one, jax.ShapeDtypeStruct((len(window),), jnp.int32), patch)
-    return tuple(kept), tuple(fixed)
+    given = {*plan.program.constants, *plan.program.arguments}
+    return tuple(kept), tuple(value for value in fixed if value not in given)
 
 
 def _check_outputs(outputs: Any) -> None:

@@ -13,10 +13,11 @@ import numpy as np
 from pdjax._checks import check_choice, check_count
 from pdjax._devices import memory_bytes, platform
 from pdjax._types import Array, Float, Function, Int, Params, static
+from pdjax.jaxprs.hoisting import hoisted
 from pdjax.jaxprs.lowerings import tuned
 from pdjax.jaxprs.program import trace
 from pdjax.local import Record, record
-from pdjax.local.evaluating import evaluate_windows, map_in_groups
+from pdjax.local.evaluating import evaluate_windows, map_in_groups, shared_evenly
 from pdjax.method.windows import paste
 
 __all__ = ["ENGINES", "Dense", "Engine", "Evaluation", "evaluate_at", "suggest_batch_size"]
@@ -105,7 +106,11 @@ def evaluate_at(
     def some(pair: tuple[jax.Array, jax.Array]) -> Any:
         return f(params, jax.vmap(paste, (None, 0, 0))(evaluation.image, pair[1], pair[0]))
 
-    return map_in_groups(some, pairs, evaluation.batch_size)
+    each, groups = shared_evenly(len(pairs[0]), evaluation.batch_size)
+    if evaluation.lowerings and groups > 1:
+        group = jax.tree.map(lambda a: jax.ShapeDtypeStruct((each, *a.shape[1:]), a.dtype), pairs)
+        some = hoisted(some, group)
+    return map_in_groups(some, pairs, each)
 
 
 def suggest_batch_size(f: Function, params: Params, image: Float[Array, "*spatial c"]) -> int:

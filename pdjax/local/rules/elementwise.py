@@ -4,20 +4,12 @@ from __future__ import annotations
 
 import jax
 
+from pdjax.jaxprs.layout import ELEMENTWISE
 from pdjax.jaxprs.program import Step
 from pdjax.local.boxes import Box, hull, ranges
 from pdjax.local.rules.rule import Boxes, Operands, Rule
 
 __all__ = ["RULES"]
-
-ELEMENTWISE_NAMES = """
-    abs acos acosh add add_any and asin asinh atan atan2 atanh bessel_i0e bessel_i1e cbrt ceil
-    clamp clz convert_element_type copy cos cosh digamma div eq erf erf_inv erfc exp exp2 expm1
-    floor ge gt imag integer_pow is_finite le lgamma log log1p logistic lt max min mul ne neg
-    nextafter not or polygamma population_count pow real reduce_precision rem round rsqrt select_n
-    shift_left shift_right_arithmetic shift_right_logical sign sin sinh sqrt square stop_gradient
-    sub tan tanh xor zeta
-"""
 
 
 def _elementwise_box(step: Step, boxes: Boxes) -> Box | None:
@@ -62,6 +54,6 @@ def _concatenate_apply(step: Step, box: Box, operands: Operands) -> list[jax.Arr
 
 
 RULES: dict[str, Rule] = {
-    **dict.fromkeys(ELEMENTWISE_NAMES.split(), Rule(_elementwise_box, _elementwise_apply)),
+    **dict.fromkeys(ELEMENTWISE, Rule(_elementwise_box, _elementwise_apply)),
     "concatenate": Rule(_concatenate_box, _concatenate_apply),
 }
