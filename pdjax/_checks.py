@@ -19,14 +19,17 @@ import numpy as np
 from pdjax._types import Sampler
 
 __all__ = [
+    "UNIT",
     "ArgumentError",
     "ArgumentFileError",
     "ArgumentTypeError",
     "ArgumentValueError",
+    "Bounds",
     "MissingFileError",
     "by_sides",
     "check_choice",
     "check_count",
+    "check_floats",
     "check_image",
     "check_key",
     "check_pair",
@@ -37,6 +40,15 @@ __all__ = [
     "nearest",
     "per_axis",
 ]
+
+Bounds = tuple[float | int, float | int] | None
+"""Range that values must lie in; None allows any finite ones."""
+
+UNIT = (0.0, 1.0)
+"""The range of images in pixel space."""
+
+ROUNDING, OVERSHOOT = 1e-3, 0.1
+"""How far beyond their bounds, as a share of the range, values are rounded, or interpolated."""
 
 UNSHOWN: Any = object()
 LONGEST = 120
@@ -178,8 +190,8 @@ def check_key(rng_key: Any) -> jax.Array:
     return rng_key
 
 
-def check_image(image: Any, argument: str = "image") -> np.ndarray:
-    """Return an image in pixel space as a float array, or raise."""
+def check_image(image: Any, argument: str = "image", bounds: Bounds = UNIT) -> np.ndarray:
+    """Return an image in pixel space as a float array, clipped where it is rounded, or raise."""
     array = np.asarray(image)
     if array.ndim < 2 or array.size == 0:
         raise ArgumentValueError(
@@ -187,29 +199,64 @@ def check_image(image: Any, argument: str = "image") -> np.ndarray:
             f"of shape {array.shape} must be (*spatial, channels)",
             "add the channel axis",
         )
-    if array.dtype.kind != "f":
-        raise ArgumentTypeError(
-            argument,
-            f"of dtype {array.dtype} must be of floats in [0, 1]",
-            "divide 8-bit values by 255",
-        )
-    check_values(array, (0.0, 1.0), argument)
-    return array
+    check_floats(array, argument, bounds)
+    return check_values(array, bounds, argument)
 
 
-def check_values(values: np.ndarray, bounds: tuple[float, float] | None, argument: str) -> None:
-    """Raise if values are not finite, or outside ``bounds``; None allows any finite ones."""
+def check_floats(array: Any, argument: str, bounds: Bounds = UNIT) -> None:
+    """Raise if an array that is to hold values of an image is of something else than floats."""
+    if jax.dtypes.issubdtype(array.dtype, np.floating):
+        return
+    levels = {"u1": 255, "u2": 65535}.get(np.dtype(array.dtype).str[1:], 255)
+    raise ArgumentTypeError(
+        argument,
+        f"of dtype {array.dtype} must be of floats" + (" in [0, 1]" if bounds == UNIT else ""),
+        f"divide {8 if levels == 255 else 16}-bit values by {levels}"
+        if bounds == UNIT
+        else "convert it with np.asarray(..., np.float32)",
+    )
+
+
+def check_values(values: np.ndarray, bounds: Bounds, argument: str) -> np.ndarray:
+    """Return values, clipped where they are beyond ``bounds`` by rounding, or raise.
+
+    They must be finite and, unless ``bounds`` are None, within these; what resizing or arithmetic
+    in float32 leaves a thousandth of the range beyond is rounding.
+    """
     if not np.isfinite(values).all():
         raise ArgumentValueError(argument, "has NaN or infinite values", "replace them first")
     if bounds is None or not values.size:
-        return
-    if values.min() < bounds[0] or values.max() > bounds[1]:
-        raise ArgumentValueError(
-            argument,
-            f"has values from {values.min():.4g} to {values.max():.4g}, outside "
-            f"[{bounds[0]:g}, {bounds[1]:g}]",
-            "scale them (divide 8-bit values by 255)",
+        return values
+    low, high = bounds
+    least, most = float(values.min()), float(values.max())
+    if least >= low and most <= high:
+        return values
+    # A range without an end has no rounding.
+    span = high - low if np.isfinite(high - low) else np.finfo(np.float64).tiny
+    beyond = max(low - least, most - high) / span
+    if beyond <= ROUNDING:
+        return np.clip(values, *np.asarray(bounds, values.dtype))
+    raise ArgumentValueError(
+        argument,
+        f"has values from {least:.4g} to {most:.4g}, outside [{low:g}, {high:g}]",
+        _remedy(least, most, beyond, bounds),
+    )
+
+
+def _remedy(least: float, most: float, beyond: float, bounds: tuple[float, float]) -> str:
+    """Say what to do about values outside their bounds, by what they look like."""
+    if beyond <= OVERSHOOT:
+        return f"clip them with np.clip(..., {bounds[0]:g}, {bounds[1]:g})"
+    if least < bounds[0] - OVERSHOOT * (bounds[1] - bounds[0]):
+        return (
+            "where they were normalised by a mean and a deviation, put that into the network and "
+            "give them as they were before; for any unit of their own give bounds=None or "
+            "bounds=(low, high)"
         )
+    if bounds != UNIT or most > 65535:
+        return "scale them, or give their own range, bounds=(low, high) or None"
+    bits, levels = (8, 255) if most <= 255 else (16, 65535)
+    return f"divide {bits}-bit values by {levels}, or give their own range with bounds=(low, high)"
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

@@ -7,11 +7,12 @@ from collections.abc import Callable, Mapping
 from typing import Any, Protocol, runtime_checkable
 
 import jax
-from jaxtyping import Array, Float, Int, Key, UInt
+from jaxtyping import Array, Bool, Float, Int, Key, UInt
 
 __all__ = [
     "Activations",
     "Array",
+    "Bool",
     "Float",
     "Function",
     "Int",
@@ -59,6 +60,9 @@ class Sampler(Protocol):
     random : bool, optional
         Whether another key gives other samples, so that more can be drawn later; True where a
         sampler does not say (see `is_random`).
+    bounds : (float, float) or None, optional
+        Range of the images that it was made for, None being any; images of all ranges where a
+        sampler does not say.
     """
 
     constant: bool

@@ -10,7 +10,8 @@ from typing import Any
 import jax
 import numpy as np
 
-from pdjax._checks import ArgumentValueError, check_count, nearest
+from pdjax._bounds import check_levels
+from pdjax._checks import UNIT, ArgumentValueError, Bounds, check_count, check_pair, nearest
 from pdjax._functions import (
     NamedOutputs,
     activation_shapes,
@@ -32,8 +33,9 @@ Labels = Any
 class Classifier:
     """A network that can be explained.
 
-    Calling it runs the network on images ``(n, *spatial, c)``, float32 RGB in [0, 1], and returns
-    ``{layer: activation (n, ...)}`` for the layers named in ``capture`` (default: the last one).
+    Calling it runs the network on images ``(n, *spatial, c)``, floats within its bounds (RGB in
+    [0, 1] by default), and returns ``{layer: activation (n, ...)}`` for the layers named in
+    ``capture`` (default: the last one).
 
     Attributes
     ----------
@@ -61,6 +63,8 @@ class Classifier:
         ``probabilities`` hold a softmax. All other layers are hidden ones.
     layer_labels : mapping of str to tuple of str, optional
         Names of the classes of output layers that have others than ``labels``.
+    bounds : (float, float) or None
+        Range of the values of an image: [0, 1] for RGB, None for any.
 
     Raises
     ------
@@ -79,10 +83,12 @@ class Classifier:
     channels: int = 3
     outputs: Mapping[str, str] | None = None
     layer_labels: Mapping[str, tuple[str, ...]] | None = None
+    bounds: Bounds = UNIT
 
     def __post_init__(self) -> None:
         if self.num_training_images is not None:
             check_count("num_training_images", self.num_training_images, least=0)
+        check_pair("bounds", self.bounds)
         if self.outputs is not None:
             measured = tuple(layer for layer, kind in self.outputs.items() if kind != "values")
             object.__setattr__(self, "probabilities", measured)
@@ -111,8 +117,15 @@ class Classifier:
         images: Float[Array | np.ndarray, "n *spatial c"],
         capture: Sequence[str] | None = None,
     ) -> dict[str, Float[Array, "n ..."]]:
-        """Return the activations named in ``capture``."""
+        """Return the activations named in ``capture``.
+
+        Raises
+        ------
+        ValueError, TypeError
+            If there is no such layer, or the images are not of floats, or look like 8-bit values.
+        """
         names = self.layers[-1:] if capture is None else check_layers(capture, self.layers)
+        check_levels(images, self.bounds)
         return self.activations(jax.numpy.asarray(images), names)
 
     def __repr__(self) -> str:
@@ -160,6 +173,7 @@ class Classifier:
         probabilities: tuple[str, ...] = ("prob",),
         num_training_images: int | None = None,
         channels: int = 3,
+        bounds: Bounds = UNIT,
         name: str = "custom",
     ) -> Classifier:
         """Make a classifier of any pure JAX function.
@@ -199,6 +213,8 @@ class Classifier:
             of classes of the layer, and 2 for independent labels.
         channels : int
             Channels of an image.
+        bounds : (float, float) or None
+            Range of the values of an image, None being any.
         name : str
             What to call the network.
 
@@ -230,6 +246,7 @@ class Classifier:
             layers=tuple(shapes),
             num_training_images=num_training_images,
             channels=channels,
+            bounds=bounds,
             **_declared(heads, tuple(shapes)),
         )
 

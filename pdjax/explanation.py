@@ -33,12 +33,13 @@ class Explanation:
     Attributes
     ----------
     image : float array, shape (*spatial, c)
-        The image that was explained, in pixel space.
+        The image that was explained, in its own unit.
     relevance, standard_error : dict of float array (units, *spatial)
         Of every pixel, with the Monte-Carlo standard error; see `pdjax.sampling` for intervals
-        where samples are few.
+        where samples are few. NaN where only a part was explained and elsewhere (see ``where`` and
+        ``regions`` of `explain`).
     window_relevance, window_standard_error : dict of float array (units, *grid)
-        Of every window.
+        Of every window, or (units, regions) of every region.
     layer_relevance, layer_standard_error : dict of float array (*spatial)
         Of every pixel for the mean of a whole layer; only of hidden layers.
     prediction : dict of float array (units,)
@@ -78,20 +79,27 @@ class Explanation:
     def caption(self) -> str:
         """The settings in words, as a line for below pictures."""
         settings = self.settings
-        window = " by ".join(map(str, settings["window"]))
         where = f" of {settings['start']}" if settings.get("start") else ""
+        hidden = "windows of " + " by ".join(map(str, settings["window"])) + " pixels"
+        hidden += f"{where} at stride {stride_in_words(settings)}"
+        if settings.get("regions") is not None:
+            hidden = f"{len(settings['regions'])} regions{where}"
+        if settings.get("channels") is not None:
+            hidden += f" in channel {' or '.join(map(str, settings['channels']))}"
+        if settings.get("where") is not None:
+            hidden += f" for {settings['where']:.1%} of the pixels"
         least = settings["num_samples"]
         most = settings.get("most_samples", least)
         samples = str(least) if least == most else f"{least} to {most}"
-        samples += f" sample{'s' if most > 1 else ''} a window"
+        one = "window" if settings.get("regions") is None else "region"
+        samples += f" sample{'s' if most > 1 else ''} a {one}"
         # Files that were written before there was a choice have independent samples.
         scheme = settings.get("sampling", SCHEMES[0])
         samples += "" if scheme == SCHEMES[0] else f" ({scheme})"
         correction = settings["num_training_images"]
         return (
             f"{settings['model']}; {settings['sampler']}; "
-            f"windows of {window} pixels{where} at stride {stride_in_words(settings)}, "
-            f"{samples}, {settings['passes']:,} forward passes"
+            f"{hidden}, {samples}, {settings['passes']:,} forward passes"
             + ("" if correction is None else f"; Laplace's correction with N = {correction:,}")
         )
 
@@ -111,6 +119,7 @@ class Explanation:
         *,
         show_error: bool = False,
         mute_uncertain: bool = False,
+        display: np.ndarray | None = None,
     ) -> Figure:
         """Draw relevance over the photo.
 
@@ -129,6 +138,9 @@ class Explanation:
         mute_uncertain : bool
             Whether pixels whose relevance is less than two standard errors from zero are grey, or
             uncoloured over the photo.
+        display : float array, shape (*spatial, 1 or 3), optional
+            A picture to draw instead of the image, in [0, 1]. By default the image itself, from
+            its bounds to [0, 1], or from its least to its largest value where it has none.
 
         Returns
         -------
@@ -143,7 +155,7 @@ class Explanation:
             return feature_map_grid(
                 self._on_image(self.relevance[layer][rows]),
                 unit=f"{layer}: {self.measures[layer]}",
-                image=self.image,
+                image=self._shown(display),
                 count=len(rows),
                 names=[names[row] for row in rows],
                 caption=self.caption,
@@ -152,7 +164,7 @@ class Explanation:
             )
         rows = self._rows(layer, units, MAX_ROWS)
         return relevance_figure(
-            self.image,
+            self._shown(display),
             self._on_image(self.relevance[layer][rows]),
             titles=[self.titles(layer)[row] for row in rows],
             unit=self.measures[layer],
@@ -168,6 +180,7 @@ class Explanation:
         units: Sequence[int] | None = None,
         *,
         mute_uncertain: bool = False,
+        display: np.ndarray | None = None,
     ) -> Figure:
         """Draw the relevance of the same classes in several layers side by side.
 
@@ -181,6 +194,8 @@ class Explanation:
         units : sequence of int, optional
             Rows to draw; by default the first ten.
         mute_uncertain : bool
+            As in `plot`.
+        display : float array, optional
             As in `plot`.
 
         Returns
@@ -212,7 +227,7 @@ class Explanation:
         probabilities = self.settings["probabilities"]
         titles = self.titles(([each for each in chosen if each in probabilities] or chosen)[-1])
         return comparison_figure(
-            self.image,
+            self._shown(display),
             [self._on_image(self.relevance[layer][rows]) for layer in chosen],
             titles=[titles[row] for row in rows],
             columns=chosen,
@@ -229,6 +244,7 @@ class Explanation:
         units: Sequence[int] | None = None,
         *,
         mute_uncertain: bool = False,
+        display: np.ndarray | None = None,
     ) -> None:
         """Write a page to look around in: one file that needs nothing else.
 
@@ -240,6 +256,8 @@ class Explanation:
             As in `plot`.
         mute_uncertain : bool
             As in `plot`, when the page is opened; a box in the page switches it.
+        display : float array, optional
+            As in `plot`.
         """
         from pdjax.picture import relevance_html
 
@@ -247,7 +265,7 @@ class Explanation:
         hidden = layer in self.layer_relevance
         rows = self._strongest(layer, units) if hidden else self._rows(layer, units, MAX_ROWS)
         page = relevance_html(
-            self.image,
+            self._shown(display),
             self._on_image(self.relevance[layer][rows]),
             self._on_image(self.standard_error[layer][rows]),
             titles=[self.titles(layer)[row] for row in rows],
@@ -321,13 +339,41 @@ class Explanation:
         kinds = ["feature map" if isinstance(unit, int) else "unit" for unit in units]
         return [f"{kind} {name}" for kind, name in zip(kinds, names, strict=True)]
 
+    def _shown(self, display: np.ndarray | None) -> np.ndarray:
+        """Return what is drawn of the image: a picture that was given, or itself in [0, 1].
+
+        A series is a line, which has the unit of the image.
+        """
+        if display is not None:
+            if np.shape(display)[:-1] != self.image.shape[:-1]:
+                raise ArgumentValueError(
+                    "display",
+                    f"of shape {np.shape(display)} does not have the pixels of the image, "
+                    f"{self.image.shape}",
+                    "give one of the same size, with one or three channels",
+                )
+            return display
+        # Files that were written before there were bounds hold images in [0, 1].
+        bounds = self.settings.get("bounds", (0, 1))
+        if self.image.ndim == 2 or (bounds is not None and tuple(bounds) == (0, 1)):
+            return self.image
+        low, high = bounds or (self.image.min(), self.image.max())
+        if not np.isfinite([low, high]).all():
+            low, high = self.image.min(), self.image.max()
+        span = float(high) - float(low) or 1.0
+        return np.clip((self.image - np.float32(low)) / np.float32(span), 0, 1)
+
     def _on_image(self, maps: np.ndarray) -> np.ndarray:
-        """Enlarge maps (units, *spatial) of a hidden layer's windows to the pixels of the image."""
+        """Enlarge maps (units, *spatial) of a hidden layer's windows to the pixels of the image.
+
+        Where only a part was explained, the rest is masked.
+        """
         for axis, size in enumerate(self.image.shape[:-1], start=1):
             maps = np.take(maps, np.arange(size) * maps.shape[axis] // size, axis)
-        return maps
+        in_part = any(self.settings.get(name) is not None for name in ("where", "regions"))
+        return np.ma.masked_invalid(maps) if in_part else maps
 
 
 def stride_in_words(settings: Mapping[str, Any]) -> str:
     """Return the stride of an explanation: one number where it is the same on all axes."""
-    return " by ".join(map(str, dict.fromkeys(settings["stride"])))
+    return " by ".join(map(str, dict.fromkeys(settings["stride"] or ())))

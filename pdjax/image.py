@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+import collections
+import io
 import os
+import re
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any, BinaryIO
 
 import numpy as np
 from PIL import Image, ImageOps
 
-from pdjax._checks import ArgumentValueError, MissingFileError, per_axis
+from pdjax._checks import (
+    ROUNDING,
+    ArgumentTypeError,
+    ArgumentValueError,
+    MissingFileError,
+    per_axis,
+)
 from pdjax._files import existing_file
 
 __all__ = ["ImageFolder", "load_image"]
@@ -19,16 +29,22 @@ MAX_PIXELS = 100_000_000
 SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp")
 
 
-def load_image(path: str | os.PathLike[str], size: int | Sequence[int] | None = None) -> np.ndarray:
+Source = str | os.PathLike[str] | BinaryIO | Image.Image
+"""Where an image is: a path, an open binary file, or an image of Pillow."""
+
+
+def load_image(path: Source, size: int | Sequence[int] | None = None) -> np.ndarray:
     """Read a photograph.
 
     Any mode is converted to RGB: grey and palette images are expanded, transparency is laid over
-    white, 16-bit values are scaled, and the camera's orientation mark (EXIF) is applied.
+    white, 16-bit values are scaled, and the camera's orientation mark (EXIF) is applied. Images of
+    floats (TIFF) within [0, 1] are taken as they are.
 
     Parameters
     ----------
-    path : path
-        An image file that Pillow can read; of an animation, the first frame.
+    path : path, binary file or PIL.Image.Image
+        An image file that Pillow can read, its path (``~`` is the home folder) or open for reading,
+        also `io.BytesIO`; of an animation, the first frame. Or an image that Pillow has read.
     size : int or (int, int), optional
         Height and width to return: the image is resized (bicubic, antialiased) until it just
         covers them, its shape kept, and the middle is cut out. By default the image's own size.
@@ -40,31 +56,36 @@ def load_image(path: str | os.PathLike[str], size: int | Sequence[int] | None = 
 
     Raises
     ------
-    FileNotFoundError, ValueError
-        If the file is missing, empty, truncated, not an image, or has over 100 million pixels.
+    FileNotFoundError, ValueError, TypeError
+        If the file is missing, empty, truncated, not an image, or has over 100 million pixels, or
+        if it is no such thing at all.
 
     Warns
     -----
     UserWarning
         If the image is smaller than ``size`` and was enlarged.
     """
-    path = existing_file(path, "image")
+    source, name = _source(path)
     target = None if size is None else per_axis(size, 2, "size")
     try:
         with warnings.catch_warnings():
             # Pillow's own limit only warns; the size is checked below, before decoding.
             warnings.simplefilter("ignore")
-            with Image.open(path) as file:
-                _check_pixels(path, file)
-                image = _to_rgb(ImageOps.exif_transpose(file))
+            if isinstance(source, Image.Image):
+                _check_pixels(name, source)
+                image = _to_rgb(ImageOps.exif_transpose(source))
+            else:
+                with Image.open(source) as file:
+                    _check_pixels(name, file)
+                    image = _to_rgb(ImageOps.exif_transpose(file))
     except ArgumentValueError:
         raise
     except Image.DecompressionBombError as error:
         problem = f"is too large to read safely ({error})"
-        raise ArgumentValueError("image", problem, "scale it down first", value=path) from None
+        raise ArgumentValueError("image", problem, "scale it down first", value=name) from None
     except MemoryError:
         problem = "does not fit into memory"
-        raise ArgumentValueError("image", problem, "scale it down first", value=path) from None
+        raise ArgumentValueError("image", problem, "scale it down first", value=name) from None
     except Exception as error:
         # Decoders fail on damaged files with many kinds of exceptions.
         unknown = isinstance(error, Image.UnidentifiedImageError)
@@ -72,24 +93,60 @@ def load_image(path: str | os.PathLike[str], size: int | Sequence[int] | None = 
             "image",
             f"is not a readable image ({'its format is unknown' if unknown else error})",
             "give a whole JPEG, PNG or other photograph",
-            value=path,
+            value=name,
         ) from None
     if target is not None:
-        image = _cover(path, image, target)
+        image = _cover(name, image, target)
+    if image.mode == "F":
+        values = np.clip(np.asarray(image, np.float32), 0, 1)
+        return np.repeat(values[..., None], 3, axis=-1)
     return np.asarray(image, np.float32) / np.float32(255)
 
 
+def _source(path: Any) -> tuple[Path | BinaryIO | Image.Image, Any]:
+    """Return what Pillow reads, and what to call it in errors; or raise if it is something else."""
+    if isinstance(path, Image.Image):
+        return path, path
+    if callable(getattr(path, "read", None)) and callable(getattr(path, "seek", None)):
+        if isinstance(path, io.TextIOBase):
+            raise ArgumentTypeError(
+                "image", "is a file that is open as text", "open it with mode 'rb'", value=path
+            )
+        return path, getattr(path, "name", path)
+    if isinstance(path, str) and re.match(r"[A-Za-z][A-Za-z0-9+.-]+://", path):
+        raise ArgumentValueError(
+            "image",
+            "is an address on the network",
+            "download it first, and give the path of the file or io.BytesIO of what it holds",
+            value=path,
+        )
+    if isinstance(path, str | os.PathLike):
+        return existing_file(Path(path).expanduser(), "image"), Path(path)
+    remedies = {
+        bytes: "wrap what a file holds in io.BytesIO",
+        np.ndarray: "an array is explained as it is, with floats in [0, 1]; to resize 8-bit values "
+        "give PIL.Image.fromarray(array)",
+    }
+    raise ArgumentTypeError(
+        "image",
+        f"is of type {type(path).__name__}, and no path, open file or image of Pillow",
+        remedies.get(type(path), "give one of these"),
+    )
+
+
 class ImageFolder:
-    """All images of a folder, sorted by name and read one at a time.
+    """All images of a folder and the folders in it, sorted by name and read one at a time.
+
+    Hidden files and folders, whose name begins with a dot, are left out.
 
     Parameters
     ----------
     folder : path
-        A folder with image files.
+        A folder with image files, or with a folder of them for each class.
     size : int or (int, int), optional
         As in `load_image`; by default every image keeps its own size.
     limit : int, optional
-        Read only that many.
+        Read only that many, of each folder in turn.
     """
 
     def __init__(
@@ -98,14 +155,14 @@ class ImageFolder:
         size: int | Sequence[int] | None = None,
         limit: int | None = None,
     ) -> None:
-        folder = Path(folder)
+        folder = Path(folder).expanduser()
         if folder.is_file():
             raise ArgumentValueError(
                 "images", "is a file", "give the folder that it is in", value=folder
             )
         if not folder.is_dir():
             raise MissingFileError("images", "does not exist", "check the path", value=folder)
-        paths = sorted(p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES)
+        paths = _images_below(folder)
         if not paths:
             raise ArgumentValueError(
                 "images",
@@ -113,7 +170,8 @@ class ImageFolder:
                 "give one that has some",
                 value=folder,
             )
-        self.paths, self.size = paths[:limit], size
+        self.paths = paths if limit is None else _in_turn(paths)[:limit]
+        self.size = size
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -122,7 +180,27 @@ class ImageFolder:
         return load_image(self.paths[index], self.size)
 
 
-def _check_pixels(path: Path, image: Image.Image) -> None:
+def _images_below(folder: Path) -> list[Path]:
+    """Files with the suffix of an image in a folder and those below, none of them hidden."""
+    found = []
+    for parent, folders, files in os.walk(folder):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        shown = (name for name in files if not name.startswith("."))
+        found += [Path(parent, name) for name in shown if Path(name).suffix.lower() in SUFFIXES]
+    return sorted(found)
+
+
+def _in_turn(paths: Sequence[Path]) -> list[Path]:
+    """Put the first file of every folder before the second of any: a few are of many classes."""
+    count: collections.Counter[Path] = collections.Counter()
+    places = []
+    for path in paths:
+        places.append((count[path.parent], path))
+        count[path.parent] += 1
+    return [path for _, path in sorted(places)]
+
+
+def _check_pixels(path: Any, image: Image.Image) -> None:
     width, height = image.size
     if width * height > MAX_PIXELS:
         raise ArgumentValueError(
@@ -134,6 +212,16 @@ def _check_pixels(path: Path, image: Image.Image) -> None:
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:
+    """Return an image in 8-bit RGB, or one of floats in [0, 1]."""
+    if image.mode == "F":
+        values = np.asarray(image)
+        if not np.isfinite(values).all() or values.min(initial=0) < -ROUNDING:
+            raise ValueError(
+                f"its floats go from {values.min():.4g} to {values.max():.4g}, which are no "
+                "photograph: read it as an array, and explain it with bounds=None"
+            )
+        if values.max(initial=0) <= 1 + ROUNDING:
+            return image.copy()
     if image.mode.startswith("I") or image.mode == "F":
         values = np.asarray(image, np.float64)
         highest = 65535 if values.max(initial=0) > 255 or image.mode.startswith("I;16") else 255
@@ -146,11 +234,15 @@ def _to_rgb(image: Image.Image) -> Image.Image:
     return image.convert("RGB")
 
 
-def _cover(path: Path, image: Image.Image, target: tuple[int, ...]) -> Image.Image:
+def _called(path: Any) -> str:
+    return repr(str(path)) if isinstance(path, str | os.PathLike) else "an image"
+
+
+def _cover(path: Any, image: Image.Image, target: tuple[int, ...]) -> Image.Image:
     height, width = target
     if image.width < width or image.height < height:
         warnings.warn(
-            f"image: {str(path)!r} of {image.width} by {image.height} pixels is smaller than "
+            f"image: {_called(path)} of {image.width} by {image.height} pixels is smaller than "
             f"{width} by {height} and is enlarged",
             stacklevel=3,
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import struct
 import zlib
 from pathlib import Path
@@ -188,6 +189,57 @@ def test_a_folder_is_read_in_the_order_of_names(tmp_path: Path) -> None:
     assert folder[0].shape == (2, 3, 3)
     assert len(ImageFolder(tmp_path, limit=2)) == 2
     assert len(list(folder)) == 3
+
+
+def test_folders_of_classes_are_read_and_hidden_files_are_not(tmp_path: Path) -> None:
+    for name in ("cat/1.JPEG", "cat/2.png", "dog/old/3.png", ".trash/4.png", "dog/._3.png"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.new("L", (6, 4), 90).save(tmp_path / name)
+    (tmp_path / "cat" / "._1.JPEG").write_bytes(b"Mac OS X")
+    names = [path.relative_to(tmp_path).as_posix() for path in ImageFolder(tmp_path).paths]
+    assert names == ["cat/1.JPEG", "cat/2.png", "dog/old/3.png"]
+    few = [path.relative_to(tmp_path).as_posix() for path in ImageFolder(tmp_path, limit=2).paths]
+    assert few == ["cat/1.JPEG", "dog/old/3.png"]
+
+
+def test_images_from_wherever_they_are(tmp_path: Path, monkeypatch) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (4, 6, 3), np.uint8)
+    path = saved(tmp_path / "a.png", Image.fromarray(pixels))
+    monkeypatch.setenv("HOME", str(tmp_path))
+    with path.open("rb") as file:
+        sources = [str(path), path, io.BytesIO(path.read_bytes()), file, Image.fromarray(pixels)]
+        for source in [*sources, "~/a.png"]:
+            np.testing.assert_array_equal(load_image(source), np.float32(pixels) / 255)
+
+
+@pytest.mark.parametrize(
+    ("source", "kind", "word"),
+    [
+        (np.zeros((4, 6, 3), np.uint8), TypeError, "fromarray"),
+        (b"\x89PNG", TypeError, "BytesIO"),
+        (io.StringIO("a"), TypeError, "'rb'"),
+        (None, TypeError, "path"),
+        (3, TypeError, "path"),
+        ("https://example.org/a.png", ValueError, "download"),
+        (io.BytesIO(b"words"), ValueError, "format"),
+    ],
+    ids=["array", "bytes", "text", "none", "int", "address", "other"],
+)
+def test_other_things_are_told_what_to_do(untyped, source, kind, word) -> None:
+    with refused("image", kind) as caught:
+        load_image(source)
+    assert word in str(caught.value)
+
+
+@pytest.mark.parametrize("size", [None, 2])
+def test_floats_in_pixel_space_are_taken_as_they_are(tmp_path: Path, size) -> None:
+    values = np.full((4, 4), 0.123456, np.float32)
+    image = load_image(saved(tmp_path / "a.tif", Image.fromarray(values)), size)
+    np.testing.assert_allclose(image, 0.123456, atol=1e-7)
+    assert image.shape == ((size or 4,) * 2 + (3,))
+    with refused("image") as caught:
+        load_image(saved(tmp_path / "b.tif", Image.fromarray(values - 1)))
+    assert "bounds=None" in str(caught.value)
 
 
 def test_folders_without_images_are_named(tmp_path: Path) -> None:

@@ -23,8 +23,8 @@ import numpy as np
 from pdjax._checks import ArgumentValueError, check_count
 from pdjax._types import Sampler, is_random
 from pdjax.method.maps import Maps
-from pdjax.method.schemes import Scheme
-from pdjax.method.windows import WindowGrid, pixel_shares, root_bias
+from pdjax.method.regions import RegionGrid
+from pdjax.method.windows import WindowGrid, root_bias
 
 __all__ = ["Budget", "further_draws", "reached_error"]
 
@@ -70,7 +70,7 @@ class Budget:
         """Whether there is a budget at all; otherwise every window is drawn once."""
         return self.target_error is not None or self.max_passes is not None
 
-    def check(self, grid: WindowGrid, scheme: Scheme, sampler: Sampler) -> None:
+    def check(self, windows: int, images_per_draw: int, sampler: Sampler) -> None:
         """Raise ValueError where the first round is too much, or another one would say nothing."""
         # Where all samples are the same, the first round leaves no error to be met.
         if self.given and not (sampler.constant or is_random(sampler)):
@@ -79,11 +79,11 @@ class Budget:
                 "needs a sampler that gives other samples when it is drawn from again",
                 "set the number of samples instead",
             )
-        least = 1 + grid.size * scheme.num_samples
+        least = 1 + windows * images_per_draw
         if self.max_passes is not None and self.max_passes < least:
             raise ArgumentValueError(
                 "max_passes",
-                f"does not suffice for {scheme.num_samples} samples of each of the {grid.size:,} "
+                f"does not suffice for {images_per_draw} samples of each of the {windows:,} "
                 f"windows, {least:,} forward passes",
                 "use a larger stride, fewer samples or more passes",
                 value=self.max_passes,
@@ -99,12 +99,18 @@ def reached_error(maps: Maps) -> dict[str, float]:
 
 
 def _share(error: np.ndarray, relevance: np.ndarray) -> float:
-    size, most = float(np.sqrt(np.square(error).mean())), float(np.abs(relevance).max())
+    # Where an image is explained in part, the rest is NaN.
+    size, most = float(np.sqrt(np.nanmean(np.square(error)))), float(np.nanmax(np.abs(relevance)))
     return size / most if most > 0 else (np.inf if size > 0 else 0.0)
 
 
 def further_draws(
-    budget: Budget, maps: Maps, times: np.ndarray, grid: WindowGrid, scheme: Scheme
+    budget: Budget,
+    maps: Maps,
+    times: np.ndarray,
+    grid: WindowGrid | RegionGrid,
+    replicates: int,
+    images_per_draw: int,
 ) -> np.ndarray:
     """How often each window is to be drawn again, ints ``(windows,)``; zeros end the run.
 
@@ -115,21 +121,23 @@ def further_draws(
     maps : Maps
         What is known so far.
     times : int array, shape (windows,)
-        How often each window has been drawn.
-    grid : WindowGrid
+        How often each window has been drawn; those that never were are not in question.
+    grid : WindowGrid or RegionGrid
         Where the windows are.
-    scheme : Scheme
-        The samples of a draw.
+    replicates, images_per_draw : int
+        Independent groups of samples of a draw, and images that it takes.
     """
     reached, target = reached_error(maps), budget.target_error or 0.0
     unmet = [layer for layer, error in reached.items() if error > target]
-    left = _draws_left(budget, times, scheme)
+    left = _draws_left(budget, times, images_per_draw)
+    drawn, every_time = times > 0, times
+    times = times[drawn]
     if not budget.given or not unmet or left < 1:
-        return np.zeros_like(times)
+        return np.zeros_like(every_time)
     # Squared errors as shares of what is allowed, for one draw of each window.
     allowed = target or 1.0
     errors = [np.asarray(maps.window_standard_error[layer]) for layer in unmet]
-    needs = np.stack([_squares(each, times, grid, scheme) for each in errors])
+    needs = np.stack([_squares(each, every_time, grid, replicates)[drawn] for each in errors])
     now = np.array([[(reached[layer] / allowed) ** 2] for layer in unmet])
     needs *= now / (needs / times).sum(1, keepdims=True)
     every = needs.sum(0)
@@ -143,27 +151,26 @@ def further_draws(
 
     scale = _least_scale(lambda scale: enough(more(scale)))
     further = np.minimum(more(scale), (GROWTH - 1) * times).astype(int)
-    return _most_useful(further, every, times, left)
+    all_further = np.zeros_like(every_time)
+    all_further[drawn] = _most_useful(further, every, times, left)
+    return all_further
 
 
-def _draws_left(budget: Budget, times: np.ndarray, scheme: Scheme) -> int:
+def _draws_left(budget: Budget, times: np.ndarray, images_per_draw: int) -> int:
     if budget.max_passes is None:
         return sys.maxsize
-    return (budget.max_passes - 1) // scheme.num_samples - int(times.sum())
+    return (budget.max_passes - 1) // images_per_draw - int(times.sum())
 
 
 def _squares(
-    window_errors: np.ndarray, times: np.ndarray, grid: WindowGrid, scheme: Scheme
+    window_errors: np.ndarray, times: np.ndarray, grid: WindowGrid | RegionGrid, replicates: int
 ) -> np.ndarray:
     """By window, what one draw of it would add to the summed squared errors of pixels."""
-    import scipy.ndimage
-
-    freedom = (times * scheme.replicates - 1).reshape(grid.shape)
+    freedom = np.maximum(times * replicates - 1, 0).reshape(grid.shape)
     errors = window_errors.astype(np.float64) * np.asarray(root_bias(jnp.asarray(freedom, float)))
     variances = np.square(errors).mean(0) * times.reshape(grid.shape)
-    around = [-(-k // step) for k, step in zip(grid.window, grid.stride, strict=True)]
-    smooth = scipy.ndimage.uniform_filter(variances, around, mode="nearest")
-    return np.maximum(smooth.ravel(), np.finfo(float).tiny) * pixel_shares(grid)
+    smooth = grid.smoothed(variances, (times > 0).reshape(grid.shape))
+    return np.maximum(smooth.ravel(), np.finfo(float).tiny) * grid.pixel_shares
 
 
 def _least_scale(enough: Callable[[float], bool]) -> float:

@@ -33,6 +33,9 @@ SECONDS_BETWEEN_SAVES = 30.0
 USUAL = ("softmax", "values")
 """What outputs hold in files that do not say it."""
 
+PARTS = ("where", "channels", "regions")
+"""Arguments that hide a part, which runs without them do not mention."""
+
 SAME_OUTPUT = 1e-3
 """How far outputs of one network may lie apart, as a share of the largest of an array.
 
@@ -85,7 +88,8 @@ class Checkpoint:
         pattern : PyTree of arrays (1, units)
             The structure of results.
         order : int array, shape (windows,)
-            The windows, as they are drawn for the first time: lists of draws start like it.
+            The windows in question, as they are drawn for the first time: lists of draws start
+            like it.
 
         Returns
         -------
@@ -138,10 +142,11 @@ class Checkpoint:
             run = None
         if not isinstance(run, dict):
             return ["everything"]
+        # What a run of before did not have, it does not mention.
         return [
             name
-            for name in self._run
-            if run.get(name) != self._run[name] and run.get(name) != self._formerly.get(name)
+            for name in dict.fromkeys((*self._run, *PARTS))
+            if run.get(name) != self._run.get(name) and run.get(name) != self._formerly.get(name)
         ]
 
     def _layers_unlike(self, outputs: Sequence[np.ndarray]) -> list[str]:
@@ -182,6 +187,8 @@ def _describe(request: Request, target: Target) -> dict[str, str]:
     kinds = {layer: net.heads[layer].kind for layer in target.classes}
     if unusual := {layer: kind for layer, kind in kinds.items() if kind not in USUAL}:
         described["outputs"] = str(unusual)
+    given = {"where": request.part, "channels": request.hidden_channels, "regions": request.regions}
+    described |= {name: digest(given[name]) for name in PARTS if given[name] is not None}
     if request.bias_correction:
         described["measure"] = find_measure(request.measure).name
         described["num_training_images"] = str(net.num_training_images)
@@ -238,14 +245,14 @@ def _fitting(
 
 def _possible(draws: np.ndarray, done: int, order: np.ndarray) -> bool:
     """Whether these can be draws of which so many are done, starting with all windows in order."""
-    size = len(order)
+    size = int(order.max(initial=-1)) + 1
     if draws.dtype != np.int64 or draws.shape[1:] != (2,) or len(draws) < done:
         return False
     windows, before = draws.T
-    if windows.min(initial=0) < 0 or windows.max(initial=0) >= size:
+    if not np.isin(windows, order).all():
         return False
     times = np.bincount(windows, minlength=size)
     numbers = np.arange(len(windows)) - np.repeat(np.cumsum(times) - times, times)
     # A draw has samples of its own only where its number is the next one of its window.
     counted = np.array_equal(before[np.argsort(windows, kind="stable")], numbers)
-    return counted and np.array_equal(windows[:size], order[: len(windows)])
+    return counted and np.array_equal(windows[: len(order)], order[: len(windows)])

@@ -12,11 +12,12 @@ import numpy as np
 
 from pdjax._devices import device_count
 from pdjax._explain.checkpoint import Checkpoint
+from pdjax._explain.hidden_regions import HiddenRegions
 from pdjax._explain.request import Request
 from pdjax._explain.target import Target, check_finite
 from pdjax._progress import progress_bar
 from pdjax._types import Sampler
-from pdjax.method.evaluation import Evaluation
+from pdjax.method.evaluation import Evaluation, evaluate_at
 from pdjax.method.marginalize import (
     Design,
     Moments,
@@ -60,18 +61,18 @@ class Draws:
 
     def __init__(self, request: Request, target: Target, checkpoint: Checkpoint) -> None:
         self._grid, self._scheme, self._checkpoint = request.grid, request.scheme, checkpoint
-        self._layers = target.readings.layers
         design = design_of(request, target)
         self._worker = make_worker(request, target, design)
         one_window = jax.tree.map(
-            lambda a: jax.ShapeDtypeStruct((self._scheme.num_samples, *a.shape[1:]), a.dtype),
+            lambda a: jax.ShapeDtypeStruct((design.images_per_draw, *a.shape[1:]), a.dtype),
             target.reference,
         )
         pattern = jax.eval_shape(functools.partial(summarise, design=design), one_window)
         self._parts, self.kept, self._draws = checkpoint.restore(pattern, _order(request))
         self._done = self.kept
         self.times = np.bincount(self._draws[:, 0], minlength=self._grid.size)
-        initial = self._done * self._scheme.num_samples
+        self._images = design.images_per_draw
+        initial = self._done * self._images
         self._bar = progress_bar(0, "images", request.progress, "explaining", initial=initial)
 
     def __enter__(self) -> Draws:
@@ -95,19 +96,17 @@ class Draws:
         new = np.stack([windows, self.times[windows] + before], axis=1)
         self._draws = np.concatenate([self._draws, new])
         self.times = self.times + more
-        samples = self._scheme.num_samples
-        self._bar.total = len(self._draws) * samples
+        self._bar.total = len(self._draws) * self._images
         self._bar.refresh()
         # Draws that are left of a later stage, from before an interruption, can wait.
         wanted = self._draws[:, 1] < times[self._draws[:, 0]]
         draws = self._draws[: np.max(np.flatnonzero(wanted), initial=-1) + 1]
         for start, result in _one_ahead(self._worker, draws, self._done):
-            means = {layer: result.mean[layer] for layer in self._layers}
-            check_finite(means, f"with a window hidden (draw {start} or one soon after)")
+            check_finite(result.mean, f"with a window hidden (draw {start} or one soon after)")
             count = min(self._worker.draws, len(draws) - start)
             self._parts.append(jax.tree.map(lambda a, n=count: np.asarray(a)[:n], result))
             self._done += count
-            self._bar.update(count * samples)
+            self._bar.update(count * self._images)
             self._checkpoint.save(self._parts, self._done, self._draws)
 
     def moments(self) -> Moments:
@@ -160,8 +159,8 @@ def _placed(values: np.ndarray, windows: np.ndarray, size: int) -> jax.Array:
 
 
 def _order(request: Request) -> np.ndarray:
-    """The windows of the grid, as they are drawn for the first time: stage by stage."""
-    stages = np.concatenate([request.grid.indices_of(grid) for grid in request.grids])
+    """The windows in question, as they are drawn for the first time: stage by stage."""
+    stages = np.concatenate([request.chosen(grid) for grid in request.grids])
     _, first = np.unique(stages, return_index=True)
     return stages[np.sort(first)]
 
@@ -182,7 +181,7 @@ def _one_ahead(worker: Worker, draws: np.ndarray, done: int) -> Iterator[tuple[i
 def design_of(request: Request, target: Target) -> Design:
     """Return which windows are drawn, how, and what is made of them."""
     bias = target.readings.jackknife if request.bias_correction else None
-    return Design(request.grid, request.scheme, bias)
+    return Design(request.grid, request.scheme, bias, request.hidden_channels)
 
 
 @runtime_checkable
@@ -202,7 +201,12 @@ class Worker(Protocol):
 
 def make_worker(request: Request, target: Target, design: Design) -> Worker:
     """Bind everything but the draws: what is made here compiles once."""
-    return (_CallableWorker if request.plain else _JaxWorker)(request, target, design)
+    if request.plain:
+        return _CallableWorker(request, target, design)
+    regions = HiddenRegions.of(request, target.field)
+    if regions is None:
+        return _JaxWorker(request, target, design)
+    return _RegionWorker(request, target, design, regions)
 
 
 class _Scene(NamedTuple):
@@ -220,10 +224,7 @@ class _JaxWorker:
         self._scene = _Scene(target.field, request.sampler, request.rng_key)
         self._design, self._inputs = design, target.inputs
         self._devices = device_count()
-        images = design.grid.size * design.scheme.num_samples
-        self._evaluation = request.how.prepare(
-            target.readings, target.inputs, target.field, design.grid.window, images
-        )
+        self._evaluation = _prepared(request, target, design)
         self.draws = self._devices * design.windows_at_once(self._evaluation.batch_size)
 
     def __call__(self, draws: np.ndarray) -> Moments:
@@ -233,17 +234,36 @@ class _JaxWorker:
         )
 
 
+class _RegionWorker:
+    """Evaluate a network written in JAX where regions are hidden, which are drawn on the host."""
+
+    def __init__(
+        self, request: Request, target: Target, design: Design, regions: HiddenRegions
+    ) -> None:
+        self._design, self._inputs, self._regions = design, target.inputs, regions
+        self._evaluation = _prepared(request, target, design)
+        self.draws = design.windows_at_once(self._evaluation.batch_size)
+
+    def __call__(self, draws: np.ndarray) -> Moments:
+        origins, patches = self._regions.draw(draws)
+        return _moments_at(self._design, self._evaluation, self._inputs, origins, patches)
+
+
 class _CallableWorker:
     """Sample in JAX, and hand batches of perturbed images to a plain callable as NumPy arrays."""
 
     def __init__(self, request: Request, target: Target, design: Design) -> None:
+        self._regions = HiddenRegions.of(request, target.field)
         self._scene = _Scene(target.field, request.sampler, request.rng_key)
         self._design, self._inputs, self._readings = design, target.inputs, target.readings
         self._batch_size = request.batch_size or CALLABLE_BATCH_SIZE
         self.draws = design.windows_at_once(self._batch_size)
 
     def __call__(self, draws: np.ndarray) -> Moments:
-        images = _perturbed(self._design, self._scene, jnp.asarray(draws, jnp.int32))
+        if self._regions is None:
+            images = _perturbed(self._design, self._scene, jnp.asarray(draws, jnp.int32))
+        else:
+            images = _pasted(self._scene.image, *self._regions.draw(draws))
         size = self._batch_size
         outputs = [self._read(images[i : i + size]) for i in range(0, len(images), size)]
         joined = jax.tree.map(lambda *parts: jnp.concatenate(parts), *outputs)
@@ -274,6 +294,24 @@ def _moments(
 
 @functools.partial(jax.jit, static_argnums=0)
 def _perturbed(design: Design, scene: _Scene, draws: jax.Array) -> jax.Array:
-    origins, patches = draw(*scene, draws, design)
-    pasted = jax.vmap(jax.vmap(paste, (None, 0, None)), (None, 0, 0))(scene.image, patches, origins)
-    return pasted.reshape(-1, *scene.image.shape)
+    return _pasted(scene.image, *draw(*scene, draws, design))
+
+
+@jax.jit
+def _pasted(image: jax.Array, origins: jax.Array, patches: jax.Array) -> jax.Array:
+    pasted = jax.vmap(jax.vmap(paste, (None, 0, None)), (None, 0, 0))(image, patches, origins)
+    return pasted.reshape(-1, *image.shape)
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _moments_at(
+    design: Design, evaluation: Evaluation, inputs: Any, origins: jax.Array, patches: jax.Array
+) -> Moments:
+    return summarise(evaluate_at(evaluation, inputs, origins, patches), design)
+
+
+def _prepared(request: Request, target: Target, design: Design) -> Evaluation:
+    images = len(request.chosen(request.grid)) * design.images_per_draw
+    return request.how.prepare(
+        target.readings, target.inputs, target.field, design.grid.window, images
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Iterable, Iterator
 
@@ -16,9 +17,12 @@ from pdjax._explain.request import PreviewRequest, Request, called_with
 from pdjax._explain.target import Target
 from pdjax._types import Sampler
 from pdjax.explanation import Explanation
+from pdjax.method.channels import named_by_channel
 from pdjax.method.maps import Maps, relevance_maps
 from pdjax.method.measures import find_measure
 from pdjax.method.reference import warn_of_rounding
+from pdjax.method.regions import RegionGrid
+from pdjax.method.units import Readout, readouts_by_channel
 from pdjax.method.windows import WindowGrid
 
 __all__ = ["Run", "explain", "preview"]
@@ -35,7 +39,8 @@ def explain(request: Request) -> Explanation:
         ``(n, *spatial, c)`` as a NumPy array of its own, which it may change, and returns an array
         ``(n, classes)``, or a dict of arrays by layer name.
     image : float array, shape (*spatial, c)
-        RGB in [0, 1], of the network's size; see `load_image`.
+        Of the network's size and within ``bounds``: a photograph is RGB in [0, 1]; see
+        `load_image`.
     sampler : Sampler
         What could have been in a window; it has the window's size.
     rng_key : key
@@ -92,6 +97,26 @@ def explain(request: Request) -> Explanation:
     checkpoint : path, optional
         A file that keeps what is done, about every half minute and when interrupted; the same
         call goes on from there, on any device that rounds as finely.
+    bounds : (float, float), None or "auto"
+        Range of the values of the image, None being any: of images that are normalised, in
+        millivolts, in Hounsfield units. By default it is that of the sampler (what its statistics
+        were fitted with) or, where that says nothing, what the network declares, [0, 1] as a rule.
+        Values beyond by rounding, a thousandth of the range, are clipped.
+    where : bool array (*spatial), or tuple of slices, optional
+        Explain this part of the image alone: only windows that touch it are evaluated, and
+        relevance is NaN elsewhere. The numbers in it are those of the whole map.
+    channels : int or sequence of int, optional
+        Hide these channels of a window, one at a time, instead of all at once: spectral bands, or
+        the sequences of a scan. Of several there is a map for each, as a layer of its own:
+        ``relevance["prob[channel 3]"]``.
+    regions : int array (*spatial), optional
+        Hide regions of any shape as a whole instead of windows: the number of each pixel's region,
+        negative where a pixel is never hidden. The conditional Gaussian draws a region given the
+        pixels up to ``padding`` around it; with these it may have at most 6,000 numbers (pixels
+        times channels, or pixels with ``color="independent"``), since time grows with the third
+        power of that, and reach over as many pixels as the statistics describe. All are evaluated
+        in boxes as large as that of the largest. ``window_relevance`` has an entry for each region,
+        in the order of the numbers in ``settings["regions"]``.
 
     Returns
     -------
@@ -181,10 +206,10 @@ class Run:
         """Give an explanation for each grid of the request, each with all that was drawn so far."""
         request = self.request
         with Draws(request, self.target, Checkpoint(request, self.target)) as draws:
-            self.kept = draws.kept * request.scheme.num_samples
+            self.kept = draws.kept * request.images_per_draw
             for grid in request.grids:
                 wanted = np.zeros(request.grid.size, bool)
-                wanted[request.grid.indices_of(grid)] = True
+                wanted[request.chosen(grid)] = True
                 # A checkpoint may have asked for more than every window once.
                 draws.draw(np.where(wanted, np.maximum(draws.times, 1), 0))
                 maps = self._maps(draws, grid)
@@ -198,40 +223,54 @@ class Run:
     def _warn(self, draws: Draws) -> None:
         drawn = draws.times > 0
         mean = jax.tree.map(lambda a: np.asarray(a)[drawn], draws.moments().mean)
-        warn_of_rounding(self.target.readings.readouts, self.target.reference, mean)
+        reference = named_by_channel(self.target.reference, self.request.hidden_channels)
+        warn_of_rounding(self._readouts, reference, mean)
 
-    def _maps(self, draws: Draws, grid: WindowGrid) -> Maps:
+    @functools.cached_property
+    def _readouts(self) -> tuple[Readout, ...]:
+        """What is read, in each channel that is hidden by itself."""
+        return readouts_by_channel(self.target.readings.readouts, self.request.hidden_channels)
+
+    def _maps(self, draws: Draws, grid: WindowGrid | RegionGrid) -> Maps:
         """Relevance from the windows of a grid, which must have been drawn."""
-        chosen = self.request.grid.indices_of(grid)
+        chosen = self.request.among_all(grid)
         moments = jax.tree.map(lambda a: a[chosen], draws.moments())
         replicates = jnp.asarray(draws.replicates[chosen], jnp.int32)
-        reads = self.target.readings.readouts
-        return relevance_maps(self.target.reference, moments, replicates, grid, reads)
+        reference = named_by_channel(self.target.reference, self.request.hidden_channels)
+        part = None if self.request.part is None else jnp.asarray(self.request.part)
+        return relevance_maps(reference, moments, replicates, grid, self._readouts, part)
 
     def _further(self, draws: Draws, maps: Maps) -> np.ndarray:
         request = self.request
-        return further_draws(request.budget, maps, draws.times, request.grid, request.scheme)
+        return further_draws(
+            request.budget,
+            maps,
+            draws.times,
+            request.grid,
+            request.scheme.replicates,
+            request.images_per_draw,
+        )
 
-    def _explanation(self, draws: Draws, maps: Maps, grid: WindowGrid) -> Explanation:
-        readouts, target = self.target.readings.readouts, self.target
-        times = draws.times[self.request.grid.indices_of(grid)]
+    def _explanation(self, draws: Draws, maps: Maps, grid: WindowGrid | RegionGrid) -> Explanation:
+        readouts, target, channels = self._readouts, self.target, self.request.hidden_channels
+        times = draws.times[self.request.chosen(grid)]
         samples = self.request.scheme.num_samples
         settings = _settings(self.request, target) | {
             "stride": grid.stride,
             "num_samples": int(times.min()) * samples,
             "most_samples": int(times.max()) * samples,
-            "passes": int(times.sum()) * samples + 1,
+            "passes": int(times.sum()) * self.request.images_per_draw + 1,
             "reached_error": reached_error(maps),
         }
         return Explanation(
             image=np.asarray(self.request.pixels),
-            prediction=target.prediction,
-            names=target.names,
+            prediction=named_by_channel(target.prediction, channels),
+            names=named_by_channel(target.names, channels),
             measures={read.layer: read.measure.label for read in readouts},
             symbols={read.layer: read.measure.unit for read in readouts},
             settings=json.loads(json.dumps(settings)),
             **{
-                name: _in_order(values, target.readings.layers)
+                name: _in_order(values, [read.layer for read in readouts])
                 for name, values in maps._asdict().items()
             },
         )
@@ -239,7 +278,9 @@ class Run:
 
 def _settings(request: Request, target: Target) -> dict[str, object]:
     """How it is computed, for the explanation: numbers and strings."""
-    net = request.classifier
+    net, channels = request.classifier, request.hidden_channels
+    reads = readouts_by_channel(target.readings.readouts, channels)
+    probabilities = named_by_channel(dict.fromkeys(net.probabilities), channels)
     return {
         "model": net.name,
         "sampler": _in_words(request.sampler),
@@ -252,10 +293,16 @@ def _settings(request: Request, target: Target) -> dict[str, object]:
         "measure": find_measure(request.measure).name,
         "engine": request.engine,
         "num_training_images": net.num_training_images,
-        "probabilities": net.probabilities,
-        "outputs": {layer: net.heads[layer].kind for layer in target.classes},
+        "probabilities": tuple(probabilities),
+        "outputs": named_by_channel(
+            {layer: net.heads[layer].kind for layer in target.classes}, channels
+        ),
         "classes": _chosen(target),
-        "units": {read.layer: read.units for read in target.readings.readouts if read.units},
+        "units": {read.layer: read.units for read in reads if read.units},
+        "bounds": request.image_bounds,
+        "where": None if request.part is None else float(request.part.mean()),
+        "channels": channels,
+        "regions": request.grid.ids if isinstance(request.grid, RegionGrid) else None,
         "rng_key": np.asarray(jax.random.key_data(request.rng_key)).tolist(),
     }
 

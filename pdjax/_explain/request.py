@@ -22,9 +22,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from pdjax._bounds import AUTO, Asked, image_bounds
 from pdjax._checks import (
+    UNIT,
     ArgumentTypeError,
     ArgumentValueError,
+    Bounds,
     check_choice,
     check_count,
     check_image,
@@ -38,10 +41,14 @@ from pdjax._files import writable_folder
 from pdjax._functions import image_dtype
 from pdjax._types import Array, Float, Key, Sampler
 from pdjax.classifier import Classifier, Labels, check_layers, wrap_callable
+from pdjax.method.channels import Channels, check_channels
 from pdjax.method.evaluation import ENGINES, Engine
 from pdjax.method.measures import Measure, find_measure
+from pdjax.method.regions import RegionGrid
 from pdjax.method.schemes import SCHEMES, Scheme
+from pdjax.method.where import Part, check_where
 from pdjax.method.windows import WindowGrid
+from pdjax.samplers.regions import region_contents
 
 __all__ = ["CALLABLE", "PreviewRequest", "Request", "called_with", "coarse_to_fine"]
 
@@ -79,10 +86,14 @@ class Request:
     lowerings: bool = True
     progress: bool = False
     checkpoint: str | os.PathLike[str] | None = None
+    bounds: Asked = AUTO
+    where: Part | None = None
+    channels: int | Sequence[int] | None = None
+    regions: Any = None
 
     def __post_init__(self) -> None:
-        check_image(self.image)
         check_sampler(self.sampler)
+        _ = self.pixels
         check_key(self.rng_key)
         check_choice("engine", self.engine, (*ENGINES, CALLABLE))
         find_measure(self.measure)
@@ -128,8 +139,16 @@ class Request:
     @functools.cached_property
     def pixels(self) -> Float[Array, "*spatial c"]:
         """The image, as it goes to the device: a copy, which nobody else can change."""
+        image = check_image(self.image, bounds=self.image_bounds)
         params = self.net.params if isinstance(self.net, Classifier) else None
-        return jnp.array(self.image, image_dtype(params, self.image))
+        return jnp.array(image, image_dtype(params, self.image))
+
+    @functools.cached_property
+    def image_bounds(self) -> Bounds:
+        """The range of the image; windows of a hidden layer have a sampler of another range."""
+        declared = self.net.bounds if isinstance(self.net, Classifier) else UNIT
+        sampler = self.sampler if self.start is None else None
+        return image_bounds(self.bounds, sampler, declared)
 
     @functools.cached_property
     def classifier(self) -> Classifier:
@@ -176,15 +195,43 @@ class Request:
         return net.image_shape if self.start is None else net.activation_shape(self.start)
 
     @functools.cached_property
-    def grids(self) -> tuple[WindowGrid, ...]:
+    def grids(self) -> tuple[WindowGrid | RegionGrid, ...]:
         """Windows that are asked for, stage by stage; each has those of the one before."""
         window, spatial = self.sampler.window, self.field_shape[:-1]
+        if self.regions is not None:
+            return (RegionGrid.of(self.regions, spatial),)
         return tuple(WindowGrid(spatial, window, stride) for stride in self.stages)
 
     @property
-    def grid(self) -> WindowGrid:
-        """All windows."""
+    def grid(self) -> WindowGrid | RegionGrid:
+        """All windows, or regions."""
         return self.grids[-1]
+
+    @functools.cached_property
+    def part(self) -> np.ndarray | None:
+        """The pixels that are explained, a boolean array; None for all."""
+        return None if self.where is None else check_where(self.where, self.grid.spatial)
+
+    def chosen(self, grid: WindowGrid | RegionGrid) -> np.ndarray:
+        """Indices among all windows of those of a grid that are evaluated."""
+        windows = np.arange(grid.size) if self.part is None else grid.touching(self.part)
+        return self.among_all(grid)[windows]
+
+    def among_all(self, grid: WindowGrid | RegionGrid) -> np.ndarray:
+        """Indices among all windows of those of a grid."""
+        if isinstance(grid, WindowGrid) and isinstance(self.grid, WindowGrid):
+            return self.grid.indices_of(grid)
+        return np.arange(grid.size)
+
+    @functools.cached_property
+    def hidden_channels(self) -> Channels:
+        """The channels that are hidden one at a time; None hides all of a window at once."""
+        return check_channels(self.channels, self.field_shape[-1])
+
+    @functools.cached_property
+    def images_per_draw(self) -> int:
+        """Images that are evaluated in a draw of one window."""
+        return self.scheme.num_samples * len(self.hidden_channels or (0,))
 
     @property
     def deciding(self) -> str:
@@ -234,8 +281,23 @@ class Request:
         self.scheme.check_error(self.sampler)
         self.sampler.check(self.field_shape, self.scheme.num_samples)
         for coarse, fine in itertools.pairwise(self.grids):
-            fine.indices_of(coarse)
-        self.budget.check(self.grid, self.scheme, self.sampler)
+            if isinstance(fine, WindowGrid) and isinstance(coarse, WindowGrid):
+                fine.indices_of(coarse)
+        if isinstance(self.grid, RegionGrid):
+            self._check_regions(self.grid)
+        windows = len(self.chosen(self.grid))
+        if windows == 0:
+            raise ArgumentValueError(
+                "where", "touches no region", "choose another part, or leave it out"
+            )
+        self.budget.check(windows, self.images_per_draw, self.sampler)
+
+    def _check_regions(self, grid: RegionGrid) -> None:
+        if self.stride != 1:
+            raise ArgumentValueError(
+                "stride", "does nothing with regions", "leave it out", value=self.stride
+            )
+        region_contents(self.sampler, np.zeros(self.field_shape, np.float32), grid)
 
     def _check_classes(self) -> None:
         heads = self.classifier.heads
@@ -280,6 +342,9 @@ class Request:
         sampler.check(self.field_shape, self.scheme.num_samples)
         request = copy.copy(self)
         object.__setattr__(request, "sampler", sampler)
+        for made in ("image_bounds", "pixels"):
+            vars(request).pop(made, None)
+        _ = request.pixels
         return request
 
 
@@ -298,6 +363,10 @@ class PreviewRequest(Request):
                 "preview",
                 "refines a map window by window, and a budget sample by sample",
                 "leave out one of them",
+            )
+        if self.regions is not None:
+            raise ArgumentValueError(
+                "preview", "refines a stride, and regions have none", "leave out one of them"
             )
 
     @property

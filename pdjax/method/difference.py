@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from pdjax._bounds import AUTO, Asked
 from pdjax._checks import (
     ArgumentTypeError,
     ArgumentValueError,
@@ -21,13 +22,15 @@ from pdjax._functions import NamedOutputs, activation_shapes
 from pdjax._outputs import bare_name, heads_of
 from pdjax._types import Array, Float, Int, Key, Params, Sampler
 from pdjax.classifier import check_layers
+from pdjax.method.channels import check_channels, named_by_channel
 from pdjax.method.evaluation import ENGINES
 from pdjax.method.maps import Maps, relevance_maps
 from pdjax.method.marginalize import marginalize
 from pdjax.method.measures import Measure, find_measure
 from pdjax.method.reference import check_reference, reference_pass, sound, warn_of_rounding
 from pdjax.method.schemes import SCHEMES, Scheme
-from pdjax.method.units import Readings, readouts
+from pdjax.method.units import Readings, readouts, readouts_by_channel
+from pdjax.method.where import Part, check_where
 from pdjax.method.windows import WindowGrid
 
 __all__ = ["prediction_difference"]
@@ -56,6 +59,9 @@ def prediction_difference(
     engine: str = ENGINES[0],
     batch_size: int | None = None,
     lowerings: bool = True,
+    bounds: Asked = AUTO,
+    where: Part | None = None,
+    channels: int | Sequence[int] | None = None,
 ) -> Maps:
     """Relevance of every pixel for the outputs of any JAX function (Zintgraf et al., 2017).
 
@@ -71,7 +77,7 @@ def prediction_difference(
     params : PyTree
         Parameters of ``f``; leaves that are no arrays are handed to it as they are.
     image : float array, shape (*spatial, c)
-        In pixel space, [0, 1].
+        Within ``bounds``; a photograph is RGB in [0, 1].
     sampler : Sampler
         What could have been in a window.
     rng_key : key
@@ -107,6 +113,16 @@ def prediction_difference(
         Perturbed images evaluated at once, at most; by default what is predicted to be fastest.
     lowerings : bool
         Whether operations are put in the form that the device runs fastest.
+    bounds : (float, float), None or "auto"
+        Range of the values of the image, None being any; by default that of the sampler (what its
+        statistics were fitted with) or, where that says nothing, [0, 1]. Values are checked where
+        they are known, as they are not while JAX compiles.
+    where : bool array (*spatial), or tuple of slices, optional
+        Explain this part of the image alone: only windows that touch it are evaluated, and
+        relevance is NaN elsewhere. Known before JAX compiles: bind it with ``functools.partial``.
+    channels : int or sequence of int, optional
+        Hide these channels of a window, one at a time, instead of all at once. Of several, there is
+        a map for each: ``relevance["prob[channel 3]"]``.
 
     Returns
     -------
@@ -141,7 +157,7 @@ def prediction_difference(
     check_sampler(sampler)
     check_key(rng_key)
     if concrete(image):
-        check_image(image)
+        check_image(image, bounds=None)
     wanted = find_measure(measure)
     scheme = Scheme(sampling, num_samples)
     scheme.check(sampler)
@@ -177,16 +193,29 @@ def prediction_difference(
         engine=engine,
         batch_size=batch_size,
         lowerings=lowerings,
+        bounds=bounds,
+        where=where,
+        channels=channels,
     )
-    grid = WindowGrid(image.shape[:-1], sampler.window, stride)
+    grid, part = WindowGrid(image.shape[:-1], sampler.window, stride), None
     replicates = jnp.full(grid.size, scheme.replicates)
-    reference = readings.reduce(undisturbed, chosen)
-    maps = relevance_maps(reference, moments, replicates, grid, reads)
+    if where is not None:
+        part = check_where(where, grid.spatial)
+        windows = grid.touching(part)
+        moments = jax.tree.map(
+            lambda a: jnp.zeros((grid.size, *a.shape[1:]), a.dtype).at[windows].set(a), moments
+        )
+        replicates = jnp.zeros_like(replicates).at[windows].set(scheme.replicates)
+    hidden = check_channels(channels, image.shape[-1])
+    reads = readouts_by_channel(reads, hidden)
+    reference = named_by_channel(readings.reduce(undisturbed, chosen), hidden)
+    pixels = None if part is None else jnp.asarray(part)
+    maps = relevance_maps(reference, moments, replicates, grid, reads, pixels)
     if concrete((reference, moments.mean)):
         warn_of_rounding(reads, reference, moments.mean)
     if concrete(tried):
         return maps
-    fine = sound(tried, heads)
+    fine = named_by_channel(sound(tried, heads), hidden)
     return Maps(
         *(
             {layer: jnp.where(fine[layer], values, jnp.nan) for layer, values in each.items()}

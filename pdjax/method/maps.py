@@ -9,11 +9,12 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from pdjax._types import Array, Int
+from pdjax._types import Array, Bool, Int
 from pdjax.method.marginalize import Moments
 from pdjax.method.measures import ACTIVATION_DIFFERENCE, Measure, Probability
+from pdjax.method.regions import RegionGrid
 from pdjax.method.units import Hidden, Reading, Readout
-from pdjax.method.windows import WindowGrid, box_average, box_average_error, root_bias
+from pdjax.method.windows import WindowGrid, root_bias
 
 __all__ = ["Maps", "relevance_maps"]
 
@@ -45,8 +46,9 @@ def relevance_maps(
     reference: Mapping[str, Reading],
     moments: Moments,
     replicates: Int[Array, " windows"],
-    grid: WindowGrid,
+    grid: WindowGrid | RegionGrid,
     readouts: tuple[Readout, ...],
+    where: Bool[Array, " *spatial"] | None = None,
 ) -> Maps:
     """Relevance of windows and pixels, with standard errors.
 
@@ -59,17 +61,26 @@ def relevance_maps(
         relevance, it is subtracted, but never more of it than one standard error: where the
         estimate is larger, samples differ by orders of magnitude and it is worth nothing.
     replicates : int array, shape (windows,)
-        Independent groups of samples of each window.
-    grid : WindowGrid
+        Independent groups of samples of each window; 0 of one that was not evaluated.
+    grid : WindowGrid or RegionGrid
         Where the windows are.
     readouts : tuple of Readout
         What was read, and how relevance is measured.
+    where : bool array, shape (*spatial), optional
+        The pixels that are wanted: all windows that contain one were evaluated. Others, and windows
+        that were not evaluated, are NaN.
     """
     maps = Maps({}, {}, {}, {}, {}, {})
-    freedom = jnp.reshape(replicates - 1, grid.shape)
+    drawn = jnp.reshape(replicates > 0, grid.shape)
+    freedom = jnp.maximum(jnp.reshape(replicates, grid.shape) - 1, 0)
+    replicates = jnp.maximum(replicates, 1)
 
     def on_grid(values: jax.Array) -> jax.Array:
-        return values.T.reshape(-1, *grid.shape)
+        values = values.T.reshape(-1, *grid.shape)
+        return values if where is None else jnp.where(drawn[None], values, 0)
+
+    def only(values: jax.Array, known: jax.Array | None) -> jax.Array:
+        return values if known is None else jnp.where(known, values, jnp.nan)
 
     for layer, measure in ((read.layer, read.measure) for read in readouts):
         value, mean, variance = reference[layer], moments.mean[layer], moments.variance[layer]
@@ -78,8 +89,9 @@ def relevance_maps(
                 ACTIVATION_DIFFERENCE, value.whole, mean.whole, variance.whole, replicates
             )
             relevance, error = on_grid(relevance), on_grid(error)
-            maps.layer_relevance[layer] = box_average(relevance, grid)[0]
-            maps.layer_standard_error[layer] = box_average_error(error, grid, freedom)[0]
+            average, spread = grid.average(relevance), grid.average_error(error, freedom)
+            maps.layer_relevance[layer] = only(average[0], where)
+            maps.layer_standard_error[layer] = only(spread[0], where)
             value, mean, variance = value.units, mean.units, variance.units
         relevance, error = _relevance(measure, value, mean, variance, replicates)
         if layer in moments.bias:
@@ -88,10 +100,12 @@ def relevance_maps(
             lost = _differ(mean, measure.resolved(value, mean)[1])
             relevance -= jnp.where(lost, 0, bias)
         relevance, error = on_grid(relevance), on_grid(error)
-        maps.window_relevance[layer] = relevance
-        maps.window_standard_error[layer] = error / root_bias(freedom.astype(error.dtype))[None]
-        maps.relevance[layer] = box_average(relevance, grid)
-        maps.standard_error[layer] = box_average_error(error, grid, freedom)
+        windows, pixels = (None, None) if where is None else (drawn[None], where[None])
+        window_error = error / root_bias(freedom.astype(error.dtype))[None]
+        maps.window_relevance[layer] = only(relevance, windows)
+        maps.window_standard_error[layer] = only(window_error, windows)
+        maps.relevance[layer] = only(grid.average(relevance), pixels)
+        maps.standard_error[layer] = only(grid.average_error(error, freedom), pixels)
     return maps
 
 

@@ -10,7 +10,7 @@ depend on the chunk, on the number of devices, or on which windows are asked for
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -18,12 +18,22 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import PartitionSpec
 
-from pdjax._checks import check_image, check_key, check_sampler, concrete
+from pdjax._bounds import AUTO, Asked, check_range
+from pdjax._checks import ArgumentTypeError, check_key, check_sampler
 from pdjax._types import Array, Float, Function, Int, Key, Params, Sampler
 from pdjax.local.evaluating import map_in_groups
+from pdjax.method.channels import (
+    Channels,
+    check_channels,
+    in_channels,
+    joined_by_channel,
+    split_by_channel,
+)
 from pdjax.method.evaluation import ENGINES, Engine, Evaluation, evaluate_at
+from pdjax.method.regions import RegionGrid
 from pdjax.method.schemes import SCHEMES, Scheme
-from pdjax.method.windows import WindowGrid
+from pdjax.method.where import Part, check_where
+from pdjax.method.windows import WindowGrid, crop
 
 __all__ = [
     "Bias",
@@ -67,21 +77,29 @@ class Design:
 
     Attributes
     ----------
-    grid : WindowGrid
-        All windows.
+    grid : WindowGrid or RegionGrid
+        All windows; `draw` is for windows alone.
     scheme : Scheme
         The samples of one draw of a window, and how they go together.
     bias : callable or None
         What is estimated beside mean and variance.
+    channels : tuple of int or None
+        The channels that are hidden one at a time; None hides all of a window at once.
     """
 
-    grid: WindowGrid
+    grid: WindowGrid | RegionGrid
     scheme: Scheme
     bias: Bias | None = None
+    channels: Channels = None
+
+    @property
+    def images_per_draw(self) -> int:
+        """Images that are evaluated in a draw of one window."""
+        return self.scheme.num_samples * len(self.channels or (0,))
 
     def windows_at_once(self, batch_size: int) -> int:
         """Windows given to a device in one call, so that calls are few and memory is bounded."""
-        return max(1, max(batch_size, MIN_IMAGES_PER_CALL) // self.scheme.num_samples)
+        return max(1, max(batch_size, MIN_IMAGES_PER_CALL) // self.images_per_draw)
 
 
 def marginalize(
@@ -98,6 +116,9 @@ def marginalize(
     engine: str = ENGINES[0],
     batch_size: int | None = None,
     lowerings: bool = True,
+    bounds: Asked = AUTO,
+    where: Part | None = None,
+    channels: int | Sequence[int] | None = None,
 ) -> Moments:
     """Marginalise every window of an image out of a function: pure, for use under jit and vmap.
 
@@ -108,7 +129,7 @@ def marginalize(
     params : PyTree of arrays
         Parameters of ``f``.
     image : float array, shape (*spatial, c)
-        In pixel space, [0, 1].
+        Within ``bounds``; a photograph is RGB in [0, 1].
     sampler : Sampler
         What could have been in a window; it has the window's size.
     rng_key : key
@@ -127,6 +148,14 @@ def marginalize(
         Perturbed images evaluated at once; by default what is predicted to be fastest.
     lowerings : bool
         Whether operations are put in the form that the device runs fastest.
+    bounds : (float, float), None or "auto"
+        Range of the values of the image, as for `prediction_difference`.
+    where : bool array (*spatial), or tuple of slices, optional
+        Only windows that touch this part of the image, those of `WindowGrid.touching`; known
+        before JAX compiles.
+    channels : int or sequence of int, optional
+        Hide these channels of a window, one at a time. Of several, ``f`` must return a dict, and
+        its keys carry the channel: ``"prob[channel 3]"``.
 
     Returns
     -------
@@ -153,21 +182,23 @@ def marginalize(
     """
     check_sampler(sampler)
     check_key(rng_key)
-    if concrete(image):
-        check_image(image)
+    check_range(image, bounds, sampler)
     how = Engine(engine, batch_size, lowerings)
     scheme = Scheme(sampling, num_samples)
     scheme.check(sampler)
     sampler.check(tuple(image.shape), num_samples)
     grid = WindowGrid(image.shape[:-1], sampler.window, stride)
-    design = Design(grid, scheme, bias)
-    evaluation = how.prepare(f, params, image, grid.window, grid.size * num_samples)
+    design = Design(grid, scheme, bias, check_channels(channels, image.shape[-1]))
+    windows = np.arange(grid.size)
+    if where is not None:
+        windows = grid.touching(check_where(where, grid.spatial))
+    images = len(windows) * design.images_per_draw
+    evaluation = how.prepare(f, params, image, grid.window, images)
 
     def chunk(draws: jax.Array) -> Moments:
         return moments(evaluation, params, image, sampler, rng_key, draws, design)
 
-    every_window = first_draws(np.arange(grid.size))
-    return map_in_groups(chunk, every_window, design.windows_at_once(evaluation.batch_size))
+    return map_in_groups(chunk, first_draws(windows), design.windows_at_once(evaluation.batch_size))
 
 
 def first_draws(windows: np.ndarray) -> Int[Array, "windows 2"]:
@@ -202,6 +233,8 @@ def draw(
 ) -> tuple[Int[Array, "windows d"], Float[Array, "windows samples ..."]]:
     """Origins and sampled contents of windows, for `moments`."""
     grid = design.grid
+    if not isinstance(grid, WindowGrid):
+        raise TypeError("regions are drawn on the host")
     origins = grid.origins(draws[:, 0])
 
     def sample(index: jax.Array, before: jax.Array, origin: jax.Array) -> jax.Array:
@@ -209,11 +242,32 @@ def draw(
         key = jnp.where(before == 0, first, jax.random.fold_in(first, before))
         return design.scheme.sample(sampler, key, image, origin)
 
-    return origins, jax.vmap(sample)(grid.key_indices(origins), draws[:, 1], origins)
+    patches = jax.vmap(sample)(grid.key_indices(origins), draws[:, 1], origins)
+    if design.channels is not None:
+        own = jax.vmap(crop, (None, 0, None))(image, origins, grid.window)
+        patches = in_channels(patches, own, design.channels)
+    return origins, patches
 
 
 def summarise(outputs: Any, design: Design) -> Moments:
-    """Moments over replicates of a PyTree of arrays ``(windows * num_samples, ...)``."""
+    """Moments over replicates of a PyTree of arrays ``(windows * images_per_draw, ...)``.
+
+    Windows come first, then channels, then samples.
+    """
+    if design.channels is None or len(design.channels) == 1:
+        return _summarise(outputs, design)
+    split = split_by_channel(outputs, design.channels, design.scheme.num_samples)
+    if not isinstance(outputs, Mapping):
+        raise ArgumentTypeError(
+            "f",
+            "must return a dict where there are several channels",
+            "its keys are what the channel is added to",
+        )
+    parts = [_summarise(each, design) for each in split]
+    return Moments(*(joined_by_channel(each, design.channels) for each in zip(*parts, strict=True)))
+
+
+def _summarise(outputs: Any, design: Design) -> Moments:
     scheme = design.scheme
     groups = (scheme.replicates, scheme.num_samples // scheme.replicates)
     replicates = jax.tree.map(lambda a: a.reshape(-1, *groups, *a.shape[1:]).mean(2), outputs)

@@ -121,9 +121,17 @@ class Scheme:
         """Draw contents of one window, replicate after replicate."""
         if self.name == "independent" or not isinstance(sampler, NormalSampler):
             return sampler.sample(rng_key, image, origin, self.num_samples)
-        numbers = {"sobol": _nets, "antithetic": _pairs}[self.name]
-        noise = numbers(rng_key, self.num_samples, sampler.axes, image.dtype)
+        noise = self.numbers(rng_key, sampler.axes, image.dtype)
         return sampler.transform(noise, image, origin)
+
+    def numbers(
+        self, rng_key: Key[Array, ""], axes: int, dtype: jax.typing.DTypeLike
+    ) -> Float[Array, "num_samples axes"]:
+        """Draw the standard normal numbers of all samples, replicate after replicate."""
+        if self.name == "independent":
+            return jax.random.normal(rng_key, (self.num_samples, axes), dtype)
+        make = {"sobol": _nets, "antithetic": _pairs}[self.name]
+        return make(rng_key, self.num_samples, axes, dtype)
 
 
 def nested_uniform(

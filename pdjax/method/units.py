@@ -19,10 +19,20 @@ from pdjax._checks import ArgumentValueError, is_integer
 from pdjax._functions import at_least_float32
 from pdjax._outputs import Head
 from pdjax._types import Array, Float, Int, Params, Predict
+from pdjax.method.channels import Channels, named_by_channel
 from pdjax.method.jackknife import Jackknife
 from pdjax.method.measures import ACTIVATION_DIFFERENCE, Measure, Probability
 
-__all__ = ["Classes", "Hidden", "Reading", "Readings", "Readout", "Units", "readouts"]
+__all__ = [
+    "Classes",
+    "Hidden",
+    "Reading",
+    "Readings",
+    "Readout",
+    "Units",
+    "readouts",
+    "readouts_by_channel",
+]
 
 Units = tuple[int | tuple[int, ...], ...]
 """Feature maps, by index, and single units, by index of the map and position in it."""
@@ -154,6 +164,12 @@ class Readings:
     def jackknife(self) -> Jackknife:
         """The bias of what is read."""
         return Jackknife(tuple((read.layer, read.measure) for read in self.readouts))
+
+
+def readouts_by_channel(reads: tuple[Readout, ...], channels: Channels) -> tuple[Readout, ...]:
+    """Return what is read of each layer in each channel that is hidden by itself."""
+    named = named_by_channel({read.layer: read for read in reads}, channels)
+    return tuple(dataclasses.replace(read, layer=name) for name, read in named.items())
 
 
 def readouts(

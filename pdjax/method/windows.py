@@ -17,7 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from pdjax._checks import ArgumentValueError, by_sides, per_axis
-from pdjax._types import Array, Float, Int, UInt
+from pdjax._types import Array, Bool, Float, Int, UInt
 
 __all__ = ["WindowGrid", "box_average", "box_average_error", "crop", "paste"]
 
@@ -131,6 +131,46 @@ class WindowGrid:
             places.append(np.searchsorted(own, wanted))
         return np.ravel_multi_index(np.ix_(*places), self.shape).ravel()
 
+    def average(self, values: Float[Array, u * grid]) -> Float[Array, u * spatial]:
+        """Value of every pixel: see `box_average`."""
+        return box_average(values, self)
+
+    def average_error(
+        self, errors: Float[Array, u * grid], degrees_of_freedom: Int[Array, " *grid"]
+    ) -> Float[Array, u * spatial]:
+        """Standard error of `average`: see `box_average_error`."""
+        return box_average_error(errors, self, degrees_of_freedom)
+
+    @property
+    def pixel_shares(self) -> np.ndarray:
+        """By window, the sum over its pixels of one over the squared windows of the pixel.
+
+        It is what the variance of a window's value adds to the summed variances of all pixels;
+        float64 ``(windows,)`` in row-major order.
+        """
+        shares = [(cover / cover.sum(1, keepdims=True) ** 2).sum(0) for cover in _coverage(self)]
+        return functools.reduce(np.multiply.outer, shares).ravel()
+
+    def smoothed(
+        self, variances: Float[np.ndarray, " *grid"], drawn: Bool[np.ndarray, " *grid"]
+    ) -> Float[np.ndarray, " *grid"]:
+        """Average what is known of windows over those that overlap with each of them."""
+        import scipy.ndimage
+
+        around = [-(-k // step) for k, step in zip(self.window, self.stride, strict=True)]
+        smooth = scipy.ndimage.uniform_filter(np.where(drawn, variances, 0), around, mode="nearest")
+        if drawn.all():
+            return smooth
+        known = scipy.ndimage.uniform_filter(drawn.astype(float), around, mode="nearest")
+        return np.where(drawn, smooth / np.maximum(known, 1e-9), 0)
+
+    def touching(self, pixels: np.ndarray) -> np.ndarray:
+        """Indices, int64 and increasing, of the windows with a pixel of a boolean array."""
+        counts = np.asarray(pixels, np.float64)
+        for axis, cover in enumerate(_coverage(self)):
+            counts = np.moveaxis(np.tensordot(counts, cover, (axis, 0)), -1, axis)
+        return np.flatnonzero(counts > 0.5)
+
     def key_indices(self, origins: Int[Array, "n d"]) -> UInt[Array, " n"]:
         """Indices of the windows in the grid of stride 1.
 
@@ -230,16 +270,6 @@ def root_bias(degrees_of_freedom: Float[Array, ...]) -> Float[Array, ...]:
     series = 1 + inverse * (-1 / 4 + inverse * (1 / 32 + inverse * (5 / 128)))
     bias = jnp.where(freedom > 32, series, bias)
     return jnp.where(degrees_of_freedom > 0, bias, 1.0)
-
-
-def pixel_shares(grid: WindowGrid) -> np.ndarray:
-    """By window, the sum over its pixels of one over the squared number of windows of the pixel.
-
-    It is what the variance of a window's value adds to the summed variances of all pixels; float64
-    ``(windows,)`` in row-major order.
-    """
-    shares = [(cover / cover.sum(1, keepdims=True) ** 2).sum(0) for cover in _coverage(grid)]
-    return functools.reduce(np.multiply.outer, shares).ravel()
 
 
 def _coverage(grid: WindowGrid) -> list[np.ndarray]:

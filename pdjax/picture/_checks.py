@@ -41,9 +41,11 @@ def check_maps(
 ) -> Float[np.ndarray, "*shape"]:
     """Return maps as float32, or raise if they are not finite or not of ``shape``.
 
+    Of a masked array (`numpy.ma`) the masked entries, where nothing is known, stay masked.
     ``shape`` holds the last axes that the maps must have, those of the argument ``like``.
     """
-    array = _floats(maps, argument)
+    unknown = np.ma.getmaskarray(maps) if isinstance(maps, np.ma.MaskedArray) else None
+    array = _floats(np.ma.filled(maps, 0) if unknown is not None else maps, argument)
     if array.ndim != num_dimensions or array.size == 0:
         raise ArgumentValueError(
             argument,
@@ -58,7 +60,8 @@ def check_maps(
         )
     if np.abs(array).max() > np.finfo(np.float32).max:
         raise ArgumentValueError(argument, "has values beyond float32", "rescale it")
-    return np.ascontiguousarray(array, dtype=np.float32)
+    checked = np.ascontiguousarray(array, dtype=np.float32)
+    return checked if unknown is None else np.ma.MaskedArray(checked, unknown)
 
 
 def check_errors(

@@ -63,6 +63,7 @@ def show_map(
 ) -> AxesImage:
     """Draw relevance in colours from ``-scale`` to ``scale``, grey where it is muted."""
     drawn = show_image(axes, relevance, cmap=RELEVANCE_COLORMAP, vmin=-scale, vmax=scale)
+    _hatch_unknown(axes, relevance)
     if muted.any():
         # A layer of its own leaves the map below as it is: its range, and its colours at the edge.
         cover = np.zeros((*muted.shape, 4), np.float32)
@@ -82,8 +83,15 @@ def show_overlay(
     return show_image(axes, tinted(photo, np.where(muted, 0, relevance), scale))
 
 
+def _hatch_unknown(axes: Axes, values: np.ndarray) -> None:
+    """Let what is masked be told from a relevance of zero: white behind, and hatched."""
+    if np.ma.is_masked(values):
+        axes.patch.set(facecolor="white", edgecolor=FRAME, hatch="////", linewidth=0)
+
+
 def show_errors(axes: Axes, errors: Float[np.ndarray, "h w"]) -> AxesImage:
     """Draw standard errors in colours from 0 to the largest."""
+    _hatch_unknown(axes, errors)
     return show_image(axes, errors, cmap=ERROR_COLORMAP, vmin=0, vmax=float(errors.max()) or 1.0)
 
 
@@ -134,7 +142,7 @@ def muted_pixels(
     """
     if errors is None or not mute_uncertain:
         return np.zeros(relevance.shape, bool)
-    return np.abs(relevance) < NUM_ERRORS * errors
+    return np.ma.filled(np.abs(relevance) < NUM_ERRORS * errors, False)
 
 
 def caption_with_note(caption: str, mute_uncertain: bool, where: str) -> str:

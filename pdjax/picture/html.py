@@ -154,7 +154,8 @@ def _resource(name: str) -> str:
 
 
 def _base64(array: np.ndarray) -> str:
-    return base64.b64encode(array.astype("<f4").tobytes()).decode("ascii")
+    known = np.ma.filled(array, np.nan)  # the page leaves out what is no number
+    return base64.b64encode(known.astype("<f4").tobytes()).decode("ascii")
 
 
 def _png(photo: np.ndarray) -> str:

@@ -78,7 +78,9 @@ def strength(relevance: Float[np.ndarray, "*shape"]) -> float:
     >>> strength(np.array([[0.25, -0.5]])), strength(np.zeros((2, 2)))
     (0.5, 0.0)
     """
-    amounts = np.abs(relevance)
+    amounts = np.abs(relevance if not np.ma.isMA(relevance) else relevance.compressed())
+    if amounts.size == 0:
+        return 0.0
     largest = float(amounts.max())
     if largest < np.finfo(np.float32).tiny:
         return 0.0
@@ -190,7 +192,7 @@ def tinted(
 
 
 def _relative(relevance: Float[np.ndarray, "h w"], scale: float) -> Float[np.ndarray, "h w"]:
-    return np.clip(relevance.astype(np.float64) / scale, -1, 1)
+    return np.clip(np.ma.filled(relevance, 0).astype(np.float64) / scale, -1, 1)
 
 
 def _colors(relative: Float[np.ndarray, "h w"]) -> Float[np.ndarray, "h w 3"]:

@@ -17,7 +17,7 @@
   const spreads = (data.standardError || []).map(floats);
   // Samplers with only one thing to put into a window have no error to speak of.
   const errors = spreads.some((map) => map.some((value) => value > 0)) ? spreads : null;
-  const empty = relevance.map((map) => map.every((value) => value === 0));
+  const empty = relevance.map((map) => map.every((value) => value === 0 || Number.isNaN(value)));
   const stops = data.stops.map((hex) => [1, 3, 5].map((at) => parseInt(hex.slice(at, at + 2), 16)));
 
   let chosen = 0;
@@ -50,7 +50,8 @@
     const map = relevance[chosen], scale = data.scales[chosen];
     const onlyCertain = errors && certain.checked;
     for (let i = 0; i < map.length; i++) {
-      const relative = Math.max(-1, Math.min(1, map[i] / scale));
+      const unknown = Number.isNaN(map[i]);
+      const relative = unknown ? 0 : Math.max(-1, Math.min(1, map[i] / scale));
       const size = Math.abs(relative);
       const hidden = onlyCertain && Math.abs(map[i]) < 2 * errors[chosen][i];
       const amount = hidden ? 0 : (opacity.value / 100) * size ** data.exponent;
@@ -79,13 +80,15 @@
     const [row, column] = place;
     const index = row * width + column;
     const value = relevance[chosen][index], scale = data.scales[chosen];
+    const known = !Number.isNaN(value);
+    byId("needle").hidden = !known;
     const error = errors && errors[chosen][index];
     const spread = error ? ` \u00b1 ${written(error, 2)}` : "";
     const symbol = data.symbol && ` ${data.symbol}`;
     // An estimate of 0 does not mean that the value is known exactly.
     const unspread = error === 0 ? data.unspread : "";
-    byId("readout").textContent =
-      `${signed(value)}${spread}${symbol}${unspread} at row ${row}, column ${column}`;
+    const said = known ? `${signed(value)}${spread}${symbol}${unspread}` : "Not evaluated";
+    byId("readout").textContent = `${said} at row ${row}, column ${column}`;
     for (const marker of markers) {
       marker.style.left = `${(100 * (column + 0.5)) / width}%`;
       marker.style.top = `${(100 * (row + 0.5)) / height}%`;

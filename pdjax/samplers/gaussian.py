@@ -13,17 +13,18 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Sequence
+from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from pdjax._checks import ArgumentValueError, check_choice, check_pair
+from pdjax._checks import UNIT, ArgumentValueError, Bounds, check_choice
 from pdjax._progress import progress_bar
 from pdjax._types import Array, Float, Int, Key, static
 from pdjax.method.windows import crop
 from pdjax.samplers.fields import default_float, set_fields, to_device
-from pdjax.samplers.ring import Ring, RingSampler, check_jitter, check_kind
+from pdjax.samplers.ring import Clip, Ring, RingSampler, check_clip, check_jitter, check_kind
 from pdjax.statistics import PatchStatistics
 
 __all__ = ["ConditionalGaussian", "GaussianFactors"]
@@ -46,12 +47,15 @@ class GaussianFactors:
         Principal axes of the covariance of the window, each as long as its standard deviation.
     order : int32 array (places, groups, axes)
         Rank of the variance along an axis among those of all groups, the largest being 0.
+    bounds : (float, float) or None
+        Range of the images that the statistics are of.
     """
 
     mean: jax.Array
     gain: jax.Array
     root: jax.Array
     order: jax.Array
+    bounds: Bounds = static(default=UNIT)
 
 
 @jax.tree_util.register_dataclass
@@ -74,8 +78,8 @@ class ConditionalGaussian(RingSampler):
         Pixels of the ring around it; 0 gives the unconditional patch Gaussian.
     color : {"joint", "independent"}
         All channels in one Gaussian, or one Gaussian per channel.
-    clip : (float, float) or None
-        Range that samples are clipped to.
+    clip : (float, float), None or "bounds"
+        Range that samples are clipped to; by default the bounds of the statistics.
     jitter : float
         Variance added to every pixel, as a share of the mean variance of a pixel, so that an
         ill-conditioned covariance can be factored.
@@ -107,7 +111,9 @@ class ConditionalGaussian(RingSampler):
     window: tuple[int, ...] = static()
     padding: int = static()
     color: str = static()
-    clip: tuple[float, float] | None = static()
+    clip: Clip = static()
+    # What it was made of, for those who hide other parts than windows; None once JAX rebuilt it.
+    source: ClassVar[tuple[PatchStatistics, float] | None] = None
 
     def __init__(
         self,
@@ -116,24 +122,32 @@ class ConditionalGaussian(RingSampler):
         padding: int = 2,
         color: str = "joint",
         *,
-        clip: tuple[float, float] | None = (0.0, 1.0),
+        clip: Clip = "bounds",
         jitter: float = 1e-9,
         progress: bool = False,
     ) -> None:
+        source = None
         if not isinstance(statistics, GaussianFactors):
             check_kind("statistics", statistics, PatchStatistics)
             ring = Ring.of(window, padding, statistics.dimensions, least=0)
-            (window, padding), clip = (ring.window, ring.padding), check_pair("clip", clip)
+            window, padding, clip = *ring.settings, check_clip(clip, statistics.bounds)
             check_choice("color", color, COLORS)
-            statistics = _factor(statistics, ring, color, check_jitter(jitter), progress)
+            source = statistics, check_jitter(jitter)
+            statistics = _factor(statistics, ring, color, float(jitter), progress)
         set_fields(
             self, statistics=statistics, window=window, padding=padding, color=color, clip=clip
         )
+        set_fields(self, source=source)
 
     @property
     def channels(self) -> int:
         """Channels of the images that the statistics are of."""
         return self.statistics.mean.shape[-1]
+
+    @property
+    def bounds(self) -> Bounds:
+        """Range of the images that it was made for."""
+        return self.statistics.bounds
 
     @property
     def axes(self) -> int:
@@ -216,6 +230,7 @@ def _factor(
         gain=to_device(np.stack(gains)),
         root=to_device(np.stack(roots)),
         order=jnp.asarray(np.stack(orders)),
+        bounds=statistics.bounds,
     )
 
 

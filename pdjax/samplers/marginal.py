@@ -9,7 +9,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from pdjax._checks import ArgumentValueError, check_pair, check_values, per_axis
+from pdjax._checks import (
+    UNIT,
+    ArgumentValueError,
+    Bounds,
+    check_floats,
+    check_pair,
+    check_values,
+    per_axis,
+)
 from pdjax._types import Array, Float, Int, Key, static
 from pdjax.samplers.fields import Checked, set_fields, to_device
 
@@ -22,6 +30,8 @@ class Marginal:
     """Samples of a window from the empirical distribution: sample s comes from image s.
 
     Nothing is random: the images are taken in the order given (Zintgraf et al., 2017, section 4).
+    One image alone, such as a black, a blurred or a healthy one, hides every window by what it has
+    there; one sample is then all there is to know. `Constant` takes such an image as well.
 
     Parameters
     ----------
@@ -30,7 +40,12 @@ class Marginal:
     window : int or tuple of int
         Pixels of the window on each axis.
     bounds : (float, float) or None
-        Range that values must lie in; None allows any finite ones, as activations have.
+        Range that values of all images lie in; None allows any finite ones, as activations have.
+
+    Attributes
+    ----------
+    constant : bool
+        Whether there is one image alone, so that every sample is the same.
 
     Raises
     ------
@@ -51,13 +66,14 @@ class Marginal:
 
     images: Checked = dataclasses.field(repr=False)
     window: tuple[int, ...] = static()
+    bounds: Bounds = static()
 
     def __init__(
         self,
         images: Float[Array, "n *spatial c"] | np.ndarray | Checked,
         window: int | Sequence[int] = 10,
         *,
-        bounds: tuple[float, float] | None = (0.0, 1.0),
+        bounds: Bounds = UNIT,
     ) -> None:
         if not isinstance(images, Checked):
             if np.ndim(images) < 3 or np.size(images) == 0:
@@ -66,13 +82,19 @@ class Marginal:
                     f"of shape {np.shape(images)} must be a batch (n, *spatial, channels) of at "
                     "least one image",
                 )
-            check_values(np.asarray(images), check_pair("bounds", bounds), "images")
+            bounds = check_pair("bounds", bounds)
+            check_floats(np.asarray(images), "images", bounds)
+            images = check_values(np.asarray(images), bounds, "images")
             window = per_axis(window, np.ndim(images) - 2, "window")
             images = Checked(to_device(images))
-        set_fields(self, images=images, window=window)
+        set_fields(self, images=images, window=window, bounds=bounds)
+        # What stands for the array while JAX rebuilds the sampler may have no shape.
+        if len(getattr(images.array, "shape", ())) > 2 and images.array.shape[0] == 1:
+            set_fields(self, constant=True)
 
     def __str__(self) -> str:
-        return f"samples from {len(self.images.array)} other images"
+        count = len(self.images.array)
+        return "one other image" if count == 1 else f"samples from {count} other images"
 
     def check(self, image_shape: tuple[int, ...], num_samples: int) -> None:
         """Raise ValueError where images differ in shape or are fewer than the samples."""
@@ -84,7 +106,7 @@ class Marginal:
                 f"{image_shape}",
                 "load all at one size",
             )
-        if num_samples > count:
+        if num_samples > count > 1:
             raise ArgumentValueError(
                 "num_samples",
                 f"is more than the {count} images of the marginal sampler",
@@ -104,4 +126,7 @@ class Marginal:
         self.check(image.shape, num_samples)
         start = (jnp.zeros((), origin.dtype), *origin, jnp.zeros((), origin.dtype))
         sizes = (num_samples, *self.window, image.shape[-1])
-        return jax.lax.dynamic_slice(self.images.array, start, sizes).astype(image.dtype)
+        if self.constant:
+            sizes = (1, *sizes[1:])
+        contents = jax.lax.dynamic_slice(self.images.array, start, sizes).astype(image.dtype)
+        return jnp.broadcast_to(contents, (num_samples, *contents.shape[1:]))

@@ -23,12 +23,20 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from pdjax._checks import ArgumentValueError, check_pair
+from pdjax._checks import UNIT, ArgumentValueError, Bounds
 from pdjax._progress import progress_bar
 from pdjax._types import Array, Float, Int, Key, static
 from pdjax.method.windows import crop, paste
 from pdjax.samplers.fields import default_float, set_fields, to_device
-from pdjax.samplers.ring import Place, Ring, RingSampler, check_jitter, check_kind
+from pdjax.samplers.ring import (
+    Clip,
+    Place,
+    Ring,
+    RingSampler,
+    check_clip,
+    check_jitter,
+    check_kind,
+)
 from pdjax.statistics import PatchMixture
 from pdjax.statistics.differences import difference_covariance, differences, log_densities
 
@@ -53,6 +61,8 @@ class MixtureFactors:
         Inverse of the Cholesky factor of the covariance of the ring's differences.
     channels : int
         Channels of an image.
+    bounds : (float, float) or None
+        Range of the images that the mixture is of.
     """
 
     weights: jax.Array
@@ -61,6 +71,7 @@ class MixtureFactors:
     covariance: jax.Array
     whitener: jax.Array
     channels: int = static()
+    bounds: Bounds = static(default=UNIT)
 
 
 @jax.tree_util.register_dataclass
@@ -76,8 +87,8 @@ class ConditionalMixture(RingSampler):
         Pixels of the window on each axis.
     padding : int
         Pixels of the ring around it, at least 1.
-    clip : (float, float) or None
-        Range that samples are clipped to.
+    clip : (float, float), None or "bounds"
+        Range that samples are clipped to; by default the bounds of the mixture.
     jitter : float
         Variance added to every pixel, as a share of the variance of a pixel of each texture, so
         that an ill-conditioned covariance can be factored.
@@ -108,7 +119,7 @@ class ConditionalMixture(RingSampler):
     mixture: MixtureFactors = dataclasses.field(repr=False)
     window: tuple[int, ...] = static()
     padding: int = static()
-    clip: tuple[float, float] | None = static()
+    clip: Clip = static()
 
     def __init__(
         self,
@@ -116,14 +127,14 @@ class ConditionalMixture(RingSampler):
         window: int | Sequence[int] = 10,
         padding: int = 2,
         *,
-        clip: tuple[float, float] | None = (0.0, 1.0),
+        clip: Clip = "bounds",
         jitter: float = 1e-9,
         progress: bool = False,
     ) -> None:
         if not isinstance(mixture, MixtureFactors):
             check_kind("mixture", mixture, PatchMixture)
             ring = Ring.of(window, padding, mixture.dimensions, least=1)
-            (window, padding), clip = (ring.window, ring.padding), check_pair("clip", clip)
+            window, padding, clip = *ring.settings, check_clip(clip, mixture.bounds)
             mixture = _factor(mixture, ring, check_jitter(jitter), progress)
         set_fields(self, mixture=mixture, window=window, padding=padding, clip=clip)
 
@@ -131,6 +142,11 @@ class ConditionalMixture(RingSampler):
     def channels(self) -> int:
         """Channels of the images that the mixture is of."""
         return self.mixture.channels
+
+    @property
+    def bounds(self) -> Bounds:
+        """Range of the images that it was made for."""
+        return self.mixture.bounds
 
     def __str__(self) -> str:
         textures, contrasts = self.mixture.weights.shape
@@ -279,6 +295,7 @@ def _factor(mixture: PatchMixture, ring: Ring, jitter: float, progress: bool) ->
         covariance=to_device(np.stack([root @ root.T for root in roots])),
         whitener=to_device(np.stack(whiteners)),
         channels=channels,
+        bounds=mixture.bounds,
     )
 
 

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from pdjax._checks import ArgumentValueError, per_axis
+from pdjax._checks import ArgumentValueError, Bounds, check_values, per_axis
 from pdjax._types import Array, Float, Int, Key, static
 from pdjax.method.windows import crop
 from pdjax.samplers.fields import Checked, set_fields, to_device
@@ -53,12 +53,13 @@ class _Occlusion:
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True, eq=False)
 class Constant(_Occlusion):
-    """A square of one colour (grey-square occlusion; Zeiler and Fergus, 2014).
+    """A square of one colour, or of a reference image (occlusion; Zeiler and Fergus, 2014).
 
     Parameters
     ----------
-    value : float or sequence of float
-        The grey level or the colour, in [0, 1].
+    value : float, sequence of float, or float array (*spatial, c)
+        The grey level or the colour, in the image's unit; or an image of the size of the one to
+        be explained (a black, blurred or healthy one), which shows in every window.
     window : int or sequence of int
         Pixels of the window on each axis; an int stands for two axes.
 
@@ -85,19 +86,38 @@ class Constant(_Occlusion):
     ) -> None:
         if not isinstance(value, Checked):
             level = np.asarray(value, np.float64)
-            if level.ndim > 1 or not ((level >= 0) & (level <= 1)).all():
+            window = per_axis(window, level.ndim - 1 if level.ndim > 2 else None, "window")
+            if level.ndim not in (0, 1, len(window) + 1) or not np.isfinite(level).all():
                 raise ArgumentValueError(
-                    "value", "must be a grey level or one colour, within [0, 1]", value=value
+                    "value",
+                    "must be a grey level, one colour, or an image (*spatial, channels)",
+                    value=value,
                 )
             value = Checked(to_device(level))
         set_fields(self, value=value, window=per_axis(window, None, "window"))
 
     def __str__(self) -> str:
+        if self.value.array.ndim > 1:
+            return "occlusion by a reference image"
         return f"occlusion by {np.round(np.asarray(self.value.array), 3).tolist()}"
+
+    def check_bounds(self, bounds: Bounds) -> None:
+        """Raise ValueError where the content is none that the image could have."""
+        if not isinstance(self.value.array, jax.core.Tracer):
+            check_values(np.asarray(self.value.array), bounds, "value")
 
     def check(self, image_shape: tuple[int, ...], num_samples: int) -> None:
         """Raise ValueError where the image has other axes or channels than the sampler."""
         super().check(image_shape, num_samples)
+        if self.value.array.ndim > 1:
+            if self.value.array.shape != image_shape:
+                raise ArgumentValueError(
+                    "value",
+                    f"is an image of shape {self.value.array.shape}, and the one to be explained "
+                    f"has {image_shape}",
+                    "load both at one size",
+                )
+            return
         channels = self.value.array.size
         if channels not in (1, image_shape[-1]):
             raise ArgumentValueError(
@@ -107,6 +127,8 @@ class Constant(_Occlusion):
             )
 
     def _content(self, image: jax.Array, origin: jax.Array) -> jax.Array:
+        if self.value.array.ndim > 1:
+            return crop(self.value.array, origin, self.window)[None]
         colour = jnp.broadcast_to(self.value.array, image.shape[-1:])
         return colour.reshape((1,) * image.ndim + (-1,))
 

@@ -13,7 +13,7 @@ import functools
 import itertools
 import math
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -22,13 +22,18 @@ import numpy as np
 from pdjax._checks import (
     ArgumentTypeError,
     ArgumentValueError,
+    Bounds,
     by_sides,
     check_count,
+    check_pair,
     per_axis,
 )
 from pdjax._types import Int
 
-__all__ = ["Place", "Ring", "RingSampler", "check_jitter", "check_kind"]
+__all__ = ["Clip", "Place", "Ring", "RingSampler", "check_clip", "check_jitter", "check_kind"]
+
+Clip = Bounds | Literal["bounds"]
+"""Range that samples are clipped to; ``"bounds"`` is that of the images a sampler is made for."""
 
 
 class Place(NamedTuple):
@@ -69,6 +74,11 @@ class Ring:
     def of(cls, window: int | Sequence[int], padding: int, dimensions: int, least: int) -> Ring:
         """Check the arguments that a person passes; ``least`` is the smallest padding."""
         return cls(per_axis(window, dimensions, "window"), check_count("padding", padding, least))
+
+    @property
+    def settings(self) -> tuple[tuple[int, ...], int]:
+        """The window and the padding."""
+        return self.window, self.padding
 
     @property
     def patch(self) -> tuple[int, ...]:
@@ -139,7 +149,7 @@ class RingSampler:
     random = True
     window: tuple[int, ...]
     padding: int
-    clip: tuple[float, float] | None
+    clip: Clip
 
     @property
     def ring(self) -> Ring:
@@ -161,7 +171,7 @@ class RingSampler:
         self.ring.check_image(image_shape, self.channels)
 
     def _clipped(self, samples: jax.Array) -> jax.Array:
-        return samples if self.clip is None else jnp.clip(samples, *self.clip)
+        return jnp.clip(samples, *self.clip) if isinstance(self.clip, tuple) else samples
 
 
 def check_kind(argument: str, value: object, kind: type) -> None:
@@ -172,6 +182,11 @@ def check_kind(argument: str, value: object, kind: type) -> None:
             f"is of type {type(value).__name__}, not {kind.__name__}",
             f"give one such as pdjax.{kind.__name__}.natural_images()",
         )
+
+
+def check_clip(clip: Clip, bounds: Bounds) -> Bounds:
+    """Return the range that samples are clipped to, or raise."""
+    return bounds if isinstance(clip, str) and clip == "bounds" else check_pair("clip", clip)
 
 
 def check_jitter(jitter: float) -> float:

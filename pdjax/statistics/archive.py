@@ -10,13 +10,16 @@ from typing import TypeVar
 
 import numpy as np
 
-from pdjax._checks import ArgumentValueError
+from pdjax._checks import UNIT, ArgumentValueError, Bounds
 from pdjax._files import read_npz
 
-__all__ = ["COUNT", "read_numbers", "shipped"]
+__all__ = ["BOUNDS", "COUNT", "kept_facts", "read_numbers", "shipped"]
 
 COUNT = "num_images"
 """Name under which a file keeps how many images its statistics were fitted on."""
+
+BOUNDS = "bounds"
+"""Name under which a file keeps the range of these images, if it is not [0, 1]; empty for any."""
 
 Kind = TypeVar("Kind")
 
@@ -30,8 +33,8 @@ def read_numbers(
     content: str,
     remedy: str,
     max_bytes: int,
-) -> tuple[list[np.ndarray], int]:
-    """Read the arrays of these names, float64, and the number of images they were fitted on.
+) -> tuple[list[np.ndarray], int, Bounds]:
+    """Read the arrays of these names, float64, and the number and bounds of the images fitted to.
 
     Parameters
     ----------
@@ -40,7 +43,7 @@ def read_numbers(
     argument : str
         What the file is called in errors.
     names : tuple of str
-        Names of the arrays; there must be no other beside `COUNT`.
+        Names of the arrays; there must be no other beside `COUNT` and `BOUNDS`.
     find_problem : callable
         Says of the arrays, in that order, why they are not what they should be, or gives None.
     content, remedy : str
@@ -53,13 +56,23 @@ def read_numbers(
     FileNotFoundError, ValueError
         If the file is missing, damaged, or holds something else.
     """
-    stored = read_npz(path, argument, max_bytes)
+    stored = {BOUNDS: np.array(UNIT), **read_npz(path, argument, max_bytes)}
     arrays = [stored[name] for name in names if name in stored]
-    if problem := _no_numbers(stored, {*names, COUNT}) or find_problem(*arrays):
+    if problem := _no_numbers(stored, {*names, COUNT, BOUNDS}) or find_problem(*arrays):
         raise ArgumentValueError(
             argument, f"does not hold {content} ({problem})", remedy, value=os.fspath(path)
         )
-    return [array.astype(np.float64) for array in arrays], int(stored[COUNT])
+    pair = tuple(stored[BOUNDS].tolist())
+    bounds = (float(pair[0]), float(pair[1])) if pair else None
+    return [array.astype(np.float64) for array in arrays], int(stored[COUNT]), bounds
+
+
+def kept_facts(num_images: int, bounds: Bounds) -> dict[str, np.ndarray]:
+    """Return what a file keeps beside its arrays."""
+    facts = {COUNT: np.asarray(num_images)}
+    if bounds != UNIT:
+        facts[BOUNDS] = np.array(bounds or (), np.float64)
+    return facts
 
 
 def _no_numbers(arrays: Mapping[str, np.ndarray], names: set[str]) -> str | None:
@@ -68,8 +81,11 @@ def _no_numbers(arrays: Mapping[str, np.ndarray], names: set[str]) -> str | None
         return f"it holds {', '.join(sorted(arrays)) or 'nothing'}"
     if any(a.dtype.kind not in "fiu" for a in arrays.values()) or arrays[COUNT].ndim:
         return "its arrays are not plain numbers"
-    if not all(np.isfinite(a).all() for a in arrays.values()):
+    if any(np.isnan(a).any() or (np.isinf(a).any() and n != BOUNDS) for n, a in arrays.items()):
         return "it has NaN or infinite values"
+    pair = arrays[BOUNDS]
+    if pair.shape not in ((0,), (2,)) or (pair.size and not pair[0] < pair[1]):
+        return "its bounds are no range"
     return None
 
 

@@ -8,6 +8,7 @@ to m pixels, and two axes of channels: entry ``[m - 1 + h]`` is the covariance o
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -23,6 +24,13 @@ __all__ = [
     "mirrored",
     "patch_covariance",
 ]
+
+
+MAX_TESTED = 4000
+"""Numbers in a patch up to which it is tried whether a table has a covariance of all of them."""
+
+SHARES = (0, 1 / 256, 1 / 64, 1 / 16, 1 / 4)
+"""How much of the estimate that is always a covariance is mixed in, the least that will do."""
 
 
 def largest_patch(lags: tuple[int, ...]) -> tuple[int, ...]:
@@ -80,7 +88,7 @@ def fit_autocovariance(
     """
     total, pixels = 0.0, 0
     products: np.ndarray | float = 0.0
-    weight = 0.0
+    weights: np.ndarray | float = 0.0
     with source.bar(passes=2) as bar:
         for image in source.each(patch, bar):
             total = total + image.reshape(-1, image.shape[-1]).sum(0)
@@ -89,8 +97,30 @@ def fit_autocovariance(
         for image in source.each(patch, bar):
             taper = _taper(image.shape[:-1])[..., None]
             products = products + _autocorrelation(taper * (image - mean), patch)
-            weight += float(np.square(taper).sum())
-    return mean, np.asarray(products) / weight
+            weights = weights + _autocorrelation(taper, patch)
+    return mean, _definite(np.asarray(products), np.asarray(weights))
+
+
+def _definite(products: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Divide sums over tapered pixels by those of the tapers, as far as that can be a covariance.
+
+    By the weights of each offset there is no bias; by those of the offset 0 the table is positive
+    semi-definite. Of the latter as much is mixed in as it takes, as a rule nothing.
+    """
+    middle = tuple(size // 2 for size in weights.shape[:-2])
+    tapered = products / weights[middle]
+    sides = largest_patch(products.shape[:-2])
+    if math.prod(sides) * products.shape[-1] > MAX_TESTED:
+        return tapered
+    unbiased = products / weights
+    for share in SHARES:
+        table = (1 - share) * unbiased + share * tapered
+        try:
+            np.linalg.cholesky(patch_covariance(table, sides))
+        except np.linalg.LinAlgError:
+            continue
+        return table
+    return tapered
 
 
 def _taper(spatial: tuple[int, ...]) -> np.ndarray:

@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import warnings
 from collections.abc import Iterator, Sequence
 from typing import Protocol, runtime_checkable
 
 import numpy as np
 
-from pdjax._checks import ArgumentError, ArgumentValueError, check_pair, check_values
+from pdjax._checks import (
+    ArgumentError,
+    ArgumentValueError,
+    Bounds,
+    check_pair,
+    check_values,
+)
 from pdjax._progress import Bar, progress_bar
 
 __all__ = ["Bounds", "ImageSource", "Images"]
 
 MAX_NAMED = 5
-
-Bounds = tuple[float, float] | None
-"""Range that values must lie in; None allows any finite ones."""
 
 
 @runtime_checkable
@@ -32,8 +36,9 @@ class Images(Protocol):
 class ImageSource:
     """Images to fit to, read anew each time: a folder of photographs may not fit into memory.
 
-    Images that are of no use do not end a pass at once. They are left out, and named together at
-    its end, so that a person with a folder of thousands repairs all of them at a time.
+    Files that cannot be read are left out, with one warning that names them at the end of the
+    first pass. Images that can be read but are of another kind than the others are named together
+    at its end, in an error: a person with a folder of thousands repairs all of them at a time.
 
     Parameters
     ----------
@@ -52,6 +57,7 @@ class ImageSource:
     images: Images
     bounds: Bounds = (0.0, 1.0)
     progress: bool = False
+    unreadable: dict[int, Exception] = dataclasses.field(default_factory=dict, init=False)
 
     def __post_init__(self) -> None:
         check_pair("bounds", self.bounds)
@@ -61,7 +67,8 @@ class ImageSource:
             )
 
     def __len__(self) -> int:
-        return len(self.images)
+        """Images that can be read, as far as they have been tried."""
+        return len(self.images) - len(self.unreadable)
 
     @property
     def dimensions(self) -> int:
@@ -77,7 +84,7 @@ class ImageSource:
     def _kind(self) -> tuple[int, int]:
         """Spatial axes and channels of the first image that can be read."""
         problems: list[Exception] = []
-        for index in range(len(self)):
+        for index in range(len(self.images)):
             try:
                 shape = np.shape(self.images[index])
             except (ValueError, OSError) as error:
@@ -90,27 +97,46 @@ class ImageSource:
                     "add the channel axis",
                 )
             return len(shape) - 1, shape[-1]
-        raise _summary(problems, len(self))
+        raise _summary(problems, len(self.images))
 
     def bar(self, passes: int = 1, description: str = "fitting") -> Bar:
         """Return a progress bar over all images, read so many times."""
-        return progress_bar(passes * len(self), "images", self.progress, description)
+        return progress_bar(passes * len(self.images), "images", self.progress, description)
 
     def each(self, patch: tuple[int, ...], bar: Bar) -> Iterator[np.ndarray]:
-        """Give every image that holds such a patch, float64, then raise if others are left out."""
+        """Give every image that holds such a patch, float64, then say which were left out."""
         problems: list[Exception] = []
-        for index in range(len(self)):
-            try:
-                image = self._checked(index, patch)
-            except (ValueError, OSError) as error:
-                problems.append(error)
-            else:
-                yield image
+        known = len(self.unreadable)
+        for index in range(len(self.images)):
+            image = self._read(index)
+            if image is not None:
+                try:
+                    image = self._checked(image, index, patch)
+                except ValueError as error:
+                    problems.append(error)
+                else:
+                    yield image
             bar.update(1)
-        if problems:
+        if problems or not len(self):
             # A bar that stopped half way is wiped off, so that the message has a line of its own.
             bar.leave = False
-            raise _summary(problems, len(self))
+            raise _summary([*self.unreadable.values(), *problems], len(self.images))
+        if len(self.unreadable) > known:
+            said = _named(list(self.unreadable.values()))
+            warnings.warn(
+                f"images: {len(self.unreadable)} of {len(self.images)} are left out: {said}",
+                stacklevel=2,
+            )
+
+    def _read(self, index: int) -> np.ndarray | None:
+        """Read an image, or note that it cannot be."""
+        if index in self.unreadable:
+            return None
+        try:
+            return np.asarray(self.images[index], np.float64)
+        except (ValueError, OSError) as error:
+            self.unreadable[index] = error
+            return None
 
     def random_patches(
         self, patch: tuple[int, ...], num_patches: int, seed: int, bar: Bar
@@ -127,8 +153,8 @@ class ImageSource:
             rows = views[tuple(generator.integers(room[:, None], size=(len(patch), each)))]
             yield rows.reshape(each, -1, self.channels)
 
-    def _checked(self, index: int, patch: tuple[int, ...]) -> np.ndarray:
-        image, name = np.asarray(self.images[index], np.float64), f"images[{index}]"
+    def _checked(self, image: np.ndarray, index: int, patch: tuple[int, ...]) -> np.ndarray:
+        name = f"images[{index}]"
         if image.ndim != self.dimensions + 1 or image.shape[-1] != self.channels:
             raise ArgumentValueError(
                 name,
@@ -136,7 +162,7 @@ class ImageSource:
                 f"spatial axes and {self.channels} channels",
                 "give images of one kind",
             )
-        check_values(image, self.bounds, name)
+        image = check_values(image, self.bounds, name)
         if any(size < most for size, most in zip(image.shape[:-1], patch, strict=True)):
             raise ArgumentValueError(
                 name,
@@ -150,13 +176,16 @@ def _summary(problems: Sequence[Exception], count: int) -> Exception:
     """Return the only problem there is, or an error that names the first few of them."""
     if len(problems) == 1:
         return problems[0]
-    named = "; ".join(map(_without_remedy, problems[:MAX_NAMED]))
-    more = f" and {len(problems) - MAX_NAMED} more" if len(problems) > MAX_NAMED else ""
     return ArgumentValueError(
         "images",
-        f"cannot be used, {len(problems)} of {count}: {named}{more}",
+        f"cannot be used, {len(problems)} of {count}: {_named(problems)}",
         "replace them or leave them out",
     )
+
+
+def _named(problems: Sequence[Exception]) -> str:
+    named = "; ".join(map(_without_remedy, problems[:MAX_NAMED]))
+    return named + (f" and {len(problems) - MAX_NAMED} more" if len(problems) > MAX_NAMED else "")
 
 
 def _without_remedy(error: Exception) -> str:

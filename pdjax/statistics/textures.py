@@ -18,10 +18,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from pdjax._checks import ArgumentValueError, check_count, check_key, per_axis
+from pdjax._checks import UNIT, ArgumentValueError, Bounds, check_count, check_key, per_axis
 from pdjax._files import write_npz
 from pdjax._types import Array, Key, static
-from pdjax.statistics.archive import COUNT, read_numbers, shipped
+from pdjax.statistics.archive import kept_facts, read_numbers, shipped
 from pdjax.statistics.autocovariance import (
     check_patch,
     fit_autocovariance,
@@ -29,7 +29,7 @@ from pdjax.statistics.autocovariance import (
     mirrored,
     patch_covariance,
 )
-from pdjax.statistics.images import Bounds, Images, ImageSource
+from pdjax.statistics.images import Images, ImageSource
 from pdjax.statistics.texture_fitting import climb, initial_textures, noisy_differences, tables
 
 __all__ = ["PatchMixture"]
@@ -42,7 +42,7 @@ FLOOR = 1e-6
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True, eq=False)
 class PatchMixture:
-    """Textures of image patches, in pixel-space units (values in [0, 1]).
+    """Textures of image patches, in the unit of the images.
 
     A patch has texture j at contrast m with probability ``weights[j, m]``. The differences of its
     pixels to any one of them are then Gaussian with mean zero, and have the covariance that
@@ -60,12 +60,15 @@ class PatchMixture:
         covariance of ``x_i`` with ``x_(i + h)``.
     num_images : int
         How many images it was fitted on.
+    bounds : (float, float) or None
+        Range of the values of these images: what is sampled is clipped to it.
     """
 
     weights: np.ndarray
     scales: np.ndarray
     covariance: np.ndarray
     num_images: int = static()
+    bounds: Bounds = static(default=UNIT)
 
     @property
     def channels(self) -> int:
@@ -106,7 +109,7 @@ class PatchMixture:
         num_patches: int = 18_000,
         steps: int = 30,
         levels: int | None = 256,
-        bounds: Bounds = (0.0, 1.0),
+        bounds: Bounds = UNIT,
         progress: bool = False,
     ) -> PatchMixture:
         """Fit a mixture by expectation-maximisation.
@@ -114,7 +117,8 @@ class PatchMixture:
         Parameters
         ----------
         images : sequence of float arrays (*spatial, c)
-            Values in [0, 1]; sizes may differ, each at least ``max_patch``. Read three times.
+            Values within ``bounds``; sizes may differ, each at least ``max_patch``. Read three
+            times.
         rng_key : key
             Decides on the patches, the noise and the textures to start from; the same key gives
             the same mixture.
@@ -129,10 +133,12 @@ class PatchMixture:
         steps : int
             Steps of expectation-maximisation.
         levels : int or None
-            Values are taken to be rounded to so many levels, and noise as wide as one level is
-            added, without which areas of one value have no density; None adds none.
+            Values are taken to be rounded to so many levels over their bounds (without bounds:
+            over six standard deviations), and noise as wide as one level is added, without which
+            areas of one value have no density; None adds none.
         bounds : (float, float) or None
-            Range that values must lie in; None allows any finite ones, as activations have.
+            Range that values must lie in; None allows any finite ones, of series, of normalised
+            images, of activations.
         progress : bool
             Whether to show a progress bar.
 
@@ -156,15 +162,16 @@ class PatchMixture:
         _check_sizes(sides, largest, num_patches, source.channels)
         start, chosen = jax.random.split(check_key(rng_key))
         seed = int(jax.random.bits(chosen))
-        width = 0.0 if levels is None else 1 / (levels - 1)
         _, table = fit_autocovariance(source, largest)
-        rows = noisy_differences(source, sides, num_patches, seed, width)
         variance = float(np.trace(table[tuple(size - 1 for size in largest)])) / source.channels
+        span = 6 * math.sqrt(variance) if source.bounds is None else np.ptp(source.bounds)
+        width = 0.0 if levels is None else float(span) / (levels - 1)
+        rows = noisy_differences(source, sides, num_patches, seed, width)
         floor = width**2 / 12 + FLOOR * variance
         with jax.enable_x64(True):
             state = initial_textures(start, table, textures, contrasts, floor)
             state = climb(state, jnp.asarray(rows), sides, steps, progress)
-            return cls(*tables(state, largest), len(source))
+            return cls(*tables(state, largest), len(source), source.bounds)
 
     @classmethod
     def natural_images(cls) -> PatchMixture:
@@ -180,7 +187,7 @@ class PatchMixture:
         FileNotFoundError, ValueError
             If the file is missing, damaged, or holds something else.
         """
-        (weights, scales, half), num_images = read_numbers(
+        (weights, scales, half), num_images, bounds = read_numbers(
             path,
             "mixture",
             ("weights", "scales", "half"),
@@ -190,7 +197,7 @@ class PatchMixture:
             max_bytes=MAX_BYTES,
         )
         covariance = np.concatenate([half, mirrored(half, 1)[:, 1:]], axis=1)
-        return cls(weights / weights.sum(), scales, covariance, num_images)
+        return cls(weights / weights.sum(), scales, covariance, num_images, bounds)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the mixture, numbers only, as a compressed ``.npz`` file.
@@ -200,7 +207,7 @@ class PatchMixture:
         """
         half = self.covariance[:, : self.max_patch[0]]
         arrays = {"weights": self.weights, "scales": self.scales, "half": half}
-        write_npz(path, arrays | {COUNT: np.asarray(self.num_images)})
+        write_npz(path, arrays | kept_facts(self.num_images, self.bounds))
 
 
 @functools.cache

@@ -52,6 +52,21 @@ def test_occluders_without_arrays_are_equal_by_their_settings() -> None:
     assert len({Blur(4), Blur(4, 2.0), ImageMean(4), ImageMean((4, 4))}) == 2
 
 
+def test_one_reference_image_hides_every_window() -> None:
+    reference = np.random.default_rng(0).random(SHAPE, np.float32)
+    arguments = (jax.random.key(0), jnp.full(SHAPE, 0.5), jnp.array([2, 5]), 2)
+    for sampler in (Constant(reference, 3), Marginal(reference[None], 3)):
+        assert sampler.constant
+        assert "image" in str(sampler)
+        sampler.check(SHAPE, 10)
+        again = jax.tree.unflatten(jax.tree.structure(sampler), jax.tree.leaves(sampler))
+        assert again.constant
+        contents = jax.jit(lambda s: s.sample(*arguments[:3], 2))(sampler)
+        np.testing.assert_array_equal(contents, np.stack([reference[2:5, 5:8]] * 2))
+    assert Constant(np.zeros((4, 5, 6, 1)), 3).window == (3, 3, 3)
+    assert not marginal(2).constant
+
+
 def marginal(count: int = 5, shape: tuple[int, ...] = SHAPE) -> Marginal:
     return Marginal(np.zeros((count, *shape)), 3)
 
@@ -64,7 +79,8 @@ BAD = {
     "images in 8 bit": ("images", lambda: Marginal(np.full((2, *SHAPE), 255.0), 3)),
     "NaN in images": ("images", lambda: Marginal(jnp.full((2, *SHAPE), jnp.nan), 3)),
     "bounds": ("bounds", lambda: Marginal(np.zeros((2, *SHAPE)), 3, bounds=(1.0, 0.0))),
-    "too light": ("value", lambda: Constant(1.5, 3)),
+    "too light": ("value", lambda: Constant(1.5, 3).check_bounds((0.0, 1.0))),
+    "an image of another size": ("value", lambda: Constant(np.zeros(SHAPE), 3).check((9, 9, 3), 1)),
     "NaN": ("value", lambda: Constant(jnp.array(jnp.nan), 3)),
     "an image for a colour": ("value", lambda: Constant(np.zeros((3, 3)), 3)),
     "two channels": ("value", lambda: Constant((0.1, 0.2), 3).check(SHAPE, 1)),

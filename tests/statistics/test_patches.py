@@ -86,6 +86,38 @@ def test_fits_are_positive_in_any_number_of_dimensions(shape) -> None:
     assert np.linalg.eigvalsh(statistics.gaussian(5)[1]).min() > 0
 
 
+def conditional_variance(covariance: np.ndarray, side: int, padding: int) -> float:
+    """Summed variance of the middle of a patch of one channel given the rest."""
+    inside = np.zeros((side, side), bool)
+    inside[padding:-padding, padding:-padding] = True
+    inner, outer = np.flatnonzero(inside), np.flatnonzero(~inside)
+    gain = np.linalg.solve(covariance[np.ix_(outer, outer)], covariance[np.ix_(outer, inner)])
+    return float(np.trace(covariance[np.ix_(inner, inner)] - covariance[np.ix_(inner, outer)] @ gain))
+
+
+def test_small_images_do_not_vary_more_than_they_should() -> None:
+    """Of a smooth field the taper alone would give 40 % too much."""
+    offsets = np.stack(np.meshgrid(*[np.arange(28)] * 2, indexing="ij"), -1).reshape(-1, 2)
+    distance = np.linalg.norm(offsets[:, None] - offsets, axis=-1)
+    exact = (1 + distance / 3 + distance**2 / 27) * np.exp(-distance / 3) + 1e-4 * np.eye(784)
+    root = np.linalg.cholesky(exact)
+    rows = root @ np.random.default_rng(0).standard_normal((784, 1000))
+    images = rows.T.reshape(-1, 28, 28, 1)
+    patch = np.arange(784).reshape(28, 28)[:14, :14].ravel()
+    wanted = conditional_variance(exact[np.ix_(patch, patch)], 14, 2)
+    for max_patch in (14, 28):
+        fitted = PatchStatistics.fit(images, max_patch=max_patch, bounds=None)
+        found = conditional_variance(fitted.gaussian(14)[1], 14, 2)
+        # 0.7 % is what the sampling error of so many images leaves.
+        assert found == pytest.approx(wanted, rel=0.03)
+
+
+def test_few_small_images_give_a_covariance_all_the_same() -> None:
+    smooth = np.cumsum(np.cumsum(np.random.default_rng(0).standard_normal((3, 12, 12, 1)), 1), 2)
+    fitted = PatchStatistics.fit(smooth, max_patch=12, bounds=None)
+    assert np.linalg.eigvalsh(fitted.gaussian(12)[1]).min() > -1e-12 * fitted.covariance.max()
+
+
 def test_empirical_fit_is_the_covariance_of_patches() -> None:
     # In images as small as the patch every patch is the image, so that np.cov sees the same.
     images = np.random.default_rng(0).random((40, 3, 2, 2))
