@@ -24,7 +24,7 @@ def _reduction_apply(step: Step, box: Box, operands: Operands) -> list[jax.Array
     return operands.bind(operands.read(0, _operand_ranges(step, box)))
 
 
-def _left(box: Box, axes: tuple[int, ...]) -> Box:
+def _left(box: Box, axes: tuple[int | np.integer, ...]) -> Box:
     """Return the box on the axes that are left by a reduction."""
     return tuple(span for axis, span in enumerate(box) if axis not in axes)
 
