@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import jax
+import numpy as np
 
 from pdjax.jaxprs.program import Step
 from pdjax.local.boxes import Box, Ranges, Span, ranges
