@@ -12,7 +12,7 @@ import keras
 from pdjax._checks import ArgumentValueError
 from pdjax._types import Params
 from pdjax.adapters.calls import noted_calls
-from pdjax.adapters.told import Outputs, Told, outputs_of
+from pdjax.adapters.told import OUTPUT, Outputs, Told, outputs_of
 from pdjax.classifier import Classifier
 
 __all__ = ["classifier"]
@@ -50,7 +50,7 @@ def classifier(model: keras.Model, variables: tuple[Any, ...], told: Told) -> Cl
         sides = shape[1:] if first else shape[:-1]
         spatial = None if None in sides else sides
     last = [output._keras_history.operation for output in getattr(model, "outputs", None) or ()]
-    names = tuple(layer.name for layer in last)
+    names = tuple(layer.name for layer in last) if len(last) > 1 else (OUTPUT,)
     return told.classifier(
         functools.partial(_run, model, names, dict(told.arguments or {})),
         params,
@@ -58,7 +58,7 @@ def classifier(model: keras.Model, variables: tuple[Any, ...], told: Told) -> Cl
         image_size=spatial,
         channels=channels,
         channel_axis=1 if first else -1,
-        kinds=_kinds(last),
+        kinds=_kinds(names, last),
     )
 
 
@@ -100,11 +100,10 @@ def _channels_first(model: keras.Model) -> bool:
     return next((form for form in formats if form), "channels_last") == "channels_first"
 
 
-def _kinds(last: list[Any]) -> dict[str, str]:
+def _kinds(names: tuple[str, ...], last: list[Any]) -> dict[str, str]:
     """Say what outputs hold, of those whose last layer has an activation that tells."""
     kinds = {}
-    for layer in last:
-        name = layer.name
+    for name, layer in zip(names, last, strict=False):
         while isinstance(layer, keras.Model):
             layer = layer.layers[-1]
         if isinstance(layer, keras.layers.Softmax):

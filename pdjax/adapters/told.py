@@ -12,13 +12,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from pdjax._channels import ChannelsMoved, check_channel_axis
-from pdjax._checks import ArgumentError, ArgumentTypeError, ArgumentValueError, check_choice
+from pdjax._checks import ArgumentError, ArgumentTypeError, ArgumentValueError, check_choice, check_count
+from pdjax._outputs import KINDS, bare_name
 from pdjax._types import Params
-from pdjax.classifier import Classifier
+from pdjax.classifier import Classifier, Labels
 
-__all__ = ["Outputs", "Told", "note", "outputs_of"]
-
-KINDS = ("softmax", "logits", "sigmoid", "sigmoid_logits", "values")
+__all__ = ["OUTPUT", "Image", "Outputs", "Told", "does_not_run", "in_short", "note", "outputs_of"]
 
 INFERENCE = {
     "train": False,
@@ -39,12 +38,32 @@ Outputs = dict[str, jax.Array]
 
 
 @dataclasses.dataclass(frozen=True)
+class Image:
+    """What a model takes: the sides and the channels of an image, and where it has these."""
+
+    spatial: tuple[int, ...]
+    channels: int
+    channel_axis: int
+
+    @property
+    def size(self) -> int | tuple[int, ...]:
+        """The sides; one stands for a square."""
+        square = len(self.spatial) == 2 and len(set(self.spatial)) == 1
+        return self.spatial[0] if square else self.spatial
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of an image, channels last."""
+        return (*self.spatial, self.channels)
+
+
+@dataclasses.dataclass(frozen=True)
 class Told:
     """The arguments of `pdjax.wrap` about a model, which documents them."""
 
     image_size: int | tuple[int, ...] | None = None
     outputs: str | Mapping[str, str] | None = None
-    labels: Sequence[str] | Mapping[Any, Any] | None = None
+    labels: Labels = None
     num_training_images: int | None = None
     channels: int | None = None
     channel_axis: int | None = None
@@ -59,6 +78,8 @@ class Told:
         for kind in kinds.values():
             if kind is not None:
                 check_choice("outputs", kind, KINDS)
+        if self.arguments is not None and not isinstance(self.arguments, Mapping):
+            raise ArgumentTypeError("arguments", "must be a dict", value=self.arguments)
         if self.preprocess is None:
             return
         if not callable(self.preprocess):
@@ -97,29 +118,43 @@ class Told:
         kinds : mapping, optional
             What the model knows of its outputs.
         """
-        if self.arguments is not None and not isinstance(self.arguments, Mapping):
-            raise ArgumentTypeError("arguments", "must be a dict", value=self.arguments)
-        size = self.image_size if self.image_size is not None else image_size
+        image = self.image(image_size, channels, channel_axis)
+        axis = image.channel_axis
+        moved = f if axis == -1 else ChannelsMoved(f, axis)
+        whole = _Preprocessed(moved, self.preprocessing(image.channels))
+        hidden, outputs = _shapes(whole, params, image.shape)
+        bare = self._bare_name(hidden, outputs, kinds or {})
+        outputs, known = ({bare.get(n, n): of for n, of in named.items()}
+                          for named in (outputs, kinds or {}))
+        return Classifier.from_function(
+            _Flat(whole, (*hidden, *outputs), bare),
+            params,
+            image_size=image.size,
+            labels=self.labels,
+            outputs=self.kinds(outputs, known),
+            num_training_images=self.num_training_images,
+            channels=image.channels,
+            name=self.name or name,
+        )
+
+    def image(
+        self, size: tuple[int, ...] | None, channels: int | None, channel_axis: int
+    ) -> Image:
+        """Join what is said about images with what the model knows, in which it is overruled."""
+        size = self.image_size if self.image_size is not None else size
         if size is None:
             raise ArgumentValueError(
                 "image_size", "is not known from the model", "pass the pixels of a side"
             )
         spatial = (size, size) if isinstance(size, int) else tuple(size)
+        for side in spatial:
+            check_count("image_size", side)
         depth = next(n for n in (self.channels, channels, 3) if n is not None)
         axis = channel_axis if self.channel_axis is None else self.channel_axis
-        axis = check_channel_axis(axis, len(spatial))
-        moved = f if axis == -1 else ChannelsMoved(f, axis)
-        whole = _Preprocessed(moved, self._preprocessing(depth))
-        hidden, outputs = _shapes(whole, params, (*spatial, depth))
-        return _from_function(
-            _Flat(whole, (*hidden, *outputs)),
-            params,
-            image_size=size,
-            labels=self.labels,
-            outputs=self.kinds(outputs, kinds or {}),
-            num_training_images=self.num_training_images,
-            channels=depth,
-            name=self.name or name,
+        return Image(
+            spatial,
+            check_count("channels", depth),
+            check_channel_axis(axis, len(spatial)),
         )
 
     def kinds(
@@ -146,6 +181,20 @@ class Told:
             )
         return dict.fromkeys(outputs, self.outputs)
 
+    def _bare_name(
+        self, hidden: Mapping[str, Any], outputs: Mapping[str, Any], known: Mapping[str, str]
+    ) -> dict[str, str]:
+        """Find another name for a single output that the model does not name."""
+        if tuple(outputs) != (OUTPUT,):
+            return {}
+        said: Any = self.outputs if self.outputs is not None else known.get(OUTPUT)
+        if isinstance(said, Mapping):
+            said = {name: kind for name, kind in said.items() if name not in hidden}
+        name = OUTPUT if said is None else bare_name(said, ())
+        while name in hidden:
+            name += "_"
+        return {OUTPUT: name}
+
     def with_arguments(self, call: Callable[..., Any]) -> dict[str, Any]:
         """Keyword arguments for a call: those asked for, and those that set inference mode."""
         try:
@@ -155,7 +204,8 @@ class Told:
         usual = {name: value for name, value in INFERENCE.items() if name in taken}
         return {**usual, **(self.arguments or {})}
 
-    def _preprocessing(self, channels: int) -> Callable[[jax.Array], jax.Array] | None:
+    def preprocessing(self, channels: int) -> Callable[[jax.Array], jax.Array] | None:
+        """Return what brings images into the range that the model takes; None for nothing."""
         if self.preprocess is not None or (self.mean is None and self.std is None):
             return self.preprocess
         mean = _per_channel("mean", self.mean, 0.0, channels)
@@ -165,15 +215,9 @@ class Told:
         return _Standardized(mean, std)
 
 
-def _from_function(f: Any, params: Any, *, outputs: Mapping[str, str], **facts: Any) -> Classifier:
-    # TEMPORARY until Classifier.from_function takes outputs.
-    if "outputs" in inspect.signature(Classifier.from_function).parameters:
-        return Classifier.from_function(f, params, outputs=outputs, **facts)
-    named = tuple(name for name, kind in outputs.items() if kind == "softmax")
-    return Classifier.from_function(f, params, probabilities=named, **facts)
-
-
-def outputs_of(result: Any, hidden: Mapping[str, Any]) -> tuple[Outputs, Outputs]:
+def outputs_of(
+    result: Any, hidden: Mapping[str, Any]
+) -> tuple[dict[str, Any], dict[str, Any]]:
     """Name what a model returned, and leave out of the hidden layers what is the same.
 
     Parameters
@@ -194,10 +238,24 @@ def outputs_of(result: Any, hidden: Mapping[str, Any]) -> tuple[Outputs, Outputs
         named = {f"{OUTPUT}_{index}": value for index, value in enumerate(result)}
     else:
         named = {OUTPUT: result[0] if isinstance(result, (tuple, list)) else result}
+    named = {name: value for name, value in named.items() if hasattr(value, "ndim")} or named
     same = {id(value) for value in named.values()}
-    others = {name: value for name, value in hidden.items() if id(value) not in same}
-    # A submodule may have the name of an output.
-    return others, {_other_than(name, others): value for name, value in named.items()}
+    return {name: value for name, value in hidden.items() if id(value) not in same}, named
+
+
+def does_not_run(image_shape: tuple[int, ...], error: Exception) -> ArgumentValueError:
+    """Say that a model failed, and how."""
+    return ArgumentValueError(
+        "model",
+        f"does not run on images {('n', *image_shape)} in inference mode ({in_short(error)})",
+        "check image_size, channels, the variables, and arguments=",
+    )
+
+
+def in_short(error: Exception) -> str:
+    """Say in one line what went wrong in a framework."""
+    said = " ".join(str(error).split())
+    return f"{type(error).__name__}: {said[:300]}{' ...' if len(said) > 300 else ''}"
 
 
 def note(hidden: dict[str, Any], name: str, value: Any) -> None:
@@ -229,7 +287,7 @@ class _Standardized:
         return (images - mean) / std
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class _Preprocessed:
     """A model behind what brings images into the range that it was trained with."""
 
@@ -243,16 +301,17 @@ class _Preprocessed:
         return hidden, {name: _units(value) for name, value in outputs.items()}
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class _Flat:
     """A model whose hidden layers and outputs are one dict, in forward order."""
 
     f: _Preprocessed
     layers: tuple[str, ...]
+    renamed: Mapping[str, str]
 
     def __call__(self, params: Params, images: jax.Array) -> Outputs:
         hidden, outputs = self.f(params, images)
-        values = {**hidden, **outputs}
+        values = {**hidden, **{self.renamed.get(name, name): of for name, of in outputs.items()}}
         return {layer: values[layer] for layer in self.layers}
 
 
@@ -282,13 +341,7 @@ def _shapes(
         raise
     except Exception as error:
         # Any framework can fail here, in its own words.
-        said = " ".join(str(error).split())
-        reason = f"{type(error).__name__}: {said[:300]}{' ...' if len(said) > 300 else ''}"
-        raise ArgumentValueError(
-            "model",
-            f"does not run on images {('n', *image_shape)} in inference mode ({reason})",
-            "check image_size, channels, the variables, and arguments=",
-        ) from error
+        raise does_not_run(image_shape, error) from error
     kept, found = (
         {
             name: value.shape[1:]
@@ -321,9 +374,3 @@ def _per_channel(argument: str, value: Any, default: float, channels: int) -> tu
             argument, f"must be a number, or one for each of {channels} channels", value=value
         )
     return tuple(np.broadcast_to(numbers, (channels,)).tolist())
-
-
-def _other_than(name: str, taken: Mapping[str, Any]) -> str:
-    while name in taken:
-        name += "_"
-    return name

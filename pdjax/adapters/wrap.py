@@ -10,7 +10,7 @@ from typing import Any
 
 from pdjax._checks import ArgumentTypeError
 from pdjax.adapters.told import Told
-from pdjax.classifier import Classifier
+from pdjax.classifier import Classifier, Labels
 
 __all__ = ["wrap"]
 
@@ -33,7 +33,7 @@ def wrap(
     *variables: Any,
     image_size: int | tuple[int, ...] | None = None,
     outputs: str | Mapping[str, str] | None = None,
-    labels: Sequence[str] | Mapping[Any, Any] | None = None,
+    labels: Labels = None,
     num_training_images: int | None = None,
     channels: int | None = None,
     channel_axis: int | None = None,
@@ -47,8 +47,8 @@ def wrap(
 
     The classifier is of the model as it is now, in inference mode; the model itself is not
     changed. Its layers are the outputs of the submodules by their path (``"block1/conv2"``),
-    where the framework can give them, and then the outputs of the model: ``"output"``, or what the
-    model calls them.
+    where the framework can give them, and then the outputs of the model. A single output that has
+    no name is called ``"prob"``, or ``"output"`` where it holds values.
 
     Parameters
     ----------
@@ -108,7 +108,7 @@ def wrap(
     >>> variables = module.init(jax.random.key(0), jnp.zeros((1, 16, 16, 3)))
     >>> net = pdjax.wrap(module, variables, image_size=16, outputs="logits")
     >>> net.layers
-    ('layers_0', 'output')
+    ('layers_0', 'prob')
     """
     told = Told(
         image_size=image_size,

@@ -72,7 +72,7 @@ def test_engines_agree(case, images):
     for layer in layers:
         local, dense = (one.relevance[layer] for one in maps)
         assert np.abs(dense).max() > 0
-        np.testing.assert_allclose(local, dense, rtol=0, atol=1e-4 * np.abs(dense).max())
+        np.testing.assert_allclose(local, dense, rtol=0, atol=2e-3 * np.abs(dense).max())
 
 
 def test_normalisation_belongs_to_the_network(case, images):

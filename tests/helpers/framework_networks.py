@@ -7,6 +7,7 @@ comes with the framework's own forward pass, written as its users write it.
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 from collections.abc import Callable
 from typing import Any
@@ -74,7 +75,7 @@ def linen() -> Case:
         layer = nn.Conv(6, (3, 3))
         return layer.apply({"params": variables["params"]["block"]["conv"]}, images)
 
-    layers = ("block/conv", "block/norm", "block", "dropout", "output")
+    layers = ("block/conv", "block/norm", "block", "dropout", "prob")
     return Case(module, (variables,), apply, {"block/conv": conv}, layers, lambda: str(module))
 
 
@@ -107,7 +108,7 @@ def nnx() -> Case:
         copy.eval()
         return copy(images)
 
-    layers = ("block/conv", "block/norm", "block", "dropout", "output")
+    layers = ("block/conv", "block/norm", "block", "dropout", "prob")
     return Case(
         module,
         (),
@@ -167,7 +168,7 @@ def equinox() -> Case:
     def conv(images):
         return jax.vmap(model.block.conv)(channels_first(images)).transpose(0, 2, 3, 1)
 
-    layers = ("block/conv", "block/norm", "block", "pool", "dropout", "output")
+    layers = ("block/conv", "block/norm", "block", "pool", "dropout", "prob")
     return Case(
         model,
         (state,),
@@ -203,7 +204,7 @@ def haiku() -> Case:
         part = hk.without_apply_rng(hk.transform(lambda x: hk.Conv2D(6, 3, name="conv")(x)))
         return part.apply({"conv": params["conv"]}, images)
 
-    layers = ("conv", "norm", "output")
+    layers = ("conv", "norm", "prob")
     return Case(transformed, (params, state), forward, {"conv": conv}, layers, lambda: None)
 
 
@@ -234,7 +235,7 @@ def keras() -> Case:
     norm.moving_mean.assign(np.linspace(-0.5, 0.5, 6))
     norm.moving_variance.assign(np.linspace(0.5, 2.0, 6))
     layers = (
-        "block/conv", "block/norm", "block/relu", "block/pool", "block", "dropout", "mean", "head",
+        "block/conv", "block/norm", "block/relu", "block/pool", "block", "dropout", "mean", "prob",
     )  # fmt: skip
     return Case(
         model,
@@ -246,7 +247,51 @@ def keras() -> Case:
     )
 
 
-CASES = {"linen": linen, "nnx": nnx, "equinox": equinox, "haiku": haiku, "keras": keras}
+def torch() -> Case:
+    torch = pytest.importorskip("torch", reason="torch is not installed")
+    torch.manual_seed(0)
+    block = torch.nn.Sequential()
+    block.add_module("conv", torch.nn.Conv2d(3, 6, 3, padding=1))
+    block.add_module("norm", torch.nn.BatchNorm2d(6))
+    block.add_module("relu", torch.nn.ReLU(inplace=True))
+    block.add_module("pool", torch.nn.MaxPool2d(2))
+    module = torch.nn.Sequential()
+    module.add_module("block", block)
+    module.add_module("dropout", torch.nn.Dropout(0.5))
+    module.add_module("mean", torch.nn.AdaptiveAvgPool2d(1))
+    module.add_module("flat", torch.nn.Flatten())
+    module.add_module("head", torch.nn.Linear(6, CLASSES))
+    block.norm.running_mean.copy_(torch.linspace(-0.5, 0.5, 6))
+    block.norm.running_var.copy_(torch.linspace(0.5, 2.0, 6))
+    module.train()
+
+    def forward(images, part=None):
+        part = copy.deepcopy(module if part is None else part).eval()
+        with torch.no_grad():
+            return part(torch.from_numpy(np.moveaxis(images, -1, 1).copy())).numpy()
+
+    layers = (
+        "block.conv", "block.norm", "block.relu", "block.pool", "block", "dropout", "mean", "flat",
+        "prob",
+    )  # fmt: skip
+    return Case(
+        module,
+        (),
+        forward,
+        {"block.conv": lambda images: np.moveaxis(forward(images, block.conv), 1, -1)},
+        layers,
+        lambda: (module.training, {k: v.tolist() for k, v in module.state_dict().items()}),
+    )
+
+
+CASES = {
+    "linen": linen,
+    "nnx": nnx,
+    "equinox": equinox,
+    "haiku": haiku,
+    "keras": keras,
+    "torch": torch,
+}
 
 
 def row(low: float, high: float) -> jax.Array:

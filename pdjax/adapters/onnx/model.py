@@ -23,7 +23,9 @@ from pdjax.adapters.told import Outputs, Told
 from pdjax.classifier import Classifier
 from pdjax.weights.readers.binary import printable, read_whole
 
-__all__ = ["classifier"]
+__all__ = ["as_function", "classifier"]
+
+ModelFunction = Callable[[Params, jax.Array], tuple[Outputs, Outputs]]
 
 REMEDY = "export the model again with its weights inside the file, or fetch it again"
 CALLABLE = (
@@ -64,22 +66,10 @@ def classifier(model: Any, variables: tuple[Any, ...], told: Told) -> Classifier
         raise ArgumentValueError(
             "variables", "are given with an ONNX model, which holds its own", "pass it alone"
         )
-    graph, source = _read(model)
-    unknown = sorted({node.operation for node in graph.nodes} - set(OPERATIONS))
-    program, constants = _program(graph, source)
-    if used := [name for name in unknown if any(name == n.operation for n in program.nodes)]:
-        raise ArgumentValueError(
-            "model",
-            f"uses operations that are not known: {', '.join(map(printable, used))}",
-            CALLABLE,
-            value=source,
-        )
-    params = {
-        name: jnp.asarray(constants[name]) for name in _weights(program.nodes, constants)
-    }
+    source, program, params = _loaded(model)
     axis, size, channels = _image(program.image)
     facts: dict[str, Any] = {
-        "name": Path(source).stem if isinstance(source, Path) else printable(graph.name) or "onnx",
+        "name": Path(source).stem if isinstance(source, Path) else "onnx",
         "image_size": size,
         "channels": channels,
         "channel_axis": axis,
@@ -97,16 +87,40 @@ def classifier(model: Any, variables: tuple[Any, ...], told: Told) -> Classifier
             raise error from None
 
 
+def as_function(model: bytes) -> tuple[ModelFunction, Params]:
+    """Return a model in memory as a function ``f(params, images)``, and its parameters.
+
+    The function gets images as the model takes them, and returns hidden values and outputs.
+    """
+    _, program, params = _loaded(model)
+    return functools.partial(_run, program), params
+
+
+def _loaded(model: Any) -> tuple[Path | str, _Program, Params]:
+    graph, source = _read(model)
+    program, constants = _program(graph, source)
+    unknown = sorted({node.operation for node in program.nodes} - set(OPERATIONS))
+    if unknown:
+        raise ArgumentValueError(
+            "model",
+            f"uses operations that are not known: {', '.join(map(printable, unknown))}",
+            CALLABLE,
+            value=source,
+        )
+    weights = _weights(program.nodes, constants)
+    return source, program, {name: jnp.asarray(constants[name]) for name in weights}
+
+
 def _read(model: Any) -> tuple[Graph, Path | str]:
     source: Path | str = "ONNX model"
     if isinstance(model, (str, os.PathLike)):
         source = existing_file(Path(model), "model")
     try:
-        contents = (
-            read_whole(source)
-            if isinstance(source, Path)
-            else memoryview(model.SerializeToString())
-        )
+        if isinstance(source, Path):
+            contents = read_whole(source)
+        else:
+            octets = model if isinstance(model, bytes) else model.SerializeToString()
+            contents = memoryview(octets)
         graph = read_graph(contents)
     except Exception as error:
         # A damaged file can fail anywhere in a reader.
