@@ -31,6 +31,7 @@ from pdjax.samplers import (
 from pdjax.statistics import PatchMixture, PatchStatistics
 
 if TYPE_CHECKING:
+    from pdjax.adapters.wrap import wrap
     from pdjax.weights.load import load_model
 
 __all__ = [
@@ -58,11 +59,12 @@ __all__ = [
     "preview",
     "probability_difference",
     "weight_of_evidence",
+    "wrap",
 ]
 
 # The published networks bring Flax, their weights a client for downloads, and pictures matplotlib:
 # each is imported when it is first asked for.
-ON_FIRST_USE = {"load_model": "pdjax.weights.load"}
+ON_FIRST_USE = {"load_model": "pdjax.weights.load", "wrap": "pdjax.adapters.wrap"}
 MODULES_ON_FIRST_USE = ("bias", "metrics", "models", "picture", "sampling", "weights")
 
 

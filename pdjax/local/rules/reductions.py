@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import jax
+import numpy as np
 
 from pdjax.jaxprs.program import Step
 from pdjax.local.boxes import Box, Ranges, Span, ranges
@@ -24,7 +25,7 @@ def _reduction_apply(step: Step, box: Box, operands: Operands) -> list[jax.Array
     return operands.bind(operands.read(0, _operand_ranges(step, box)))
 
 
-def _left(box: Box, axes: tuple[int, ...]) -> Box:
+def _left(box: Box, axes: tuple[int | np.integer, ...]) -> Box:
     """Return the box on the axes that are left by a reduction."""
     return tuple(span for axis, span in enumerate(box) if axis not in axes)
 

@@ -12,7 +12,7 @@ from pdjax._files import existing_file
 from pdjax.weights.readers.binary import array_of, read_whole, readable
 from pdjax.weights.readers.protobuf import BYTES, FIXED32, FIXED64, Field, Walk, text, varints
 
-__all__ = ["read_onnx"]
+__all__ = ["DTYPES", "read_onnx", "read_tensor"]
 
 REMEDY = "export the model again with its weights inside the file, or fetch it again"
 GRAPH, INITIALIZER = 7, 5
@@ -63,7 +63,7 @@ def read_onnx(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
                 continue
             for field in walk.fields(graph.data):
                 if field.number == INITIALIZER and field.wire == BYTES:
-                    name, array = _tensor(walk, field.data)
+                    name, array = read_tensor(walk, field.data)
                     if name in arrays:
                         raise ValueError(f"it has two tensors called {name!r}")
                     arrays[name] = array
@@ -72,7 +72,8 @@ def read_onnx(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
         return arrays
 
 
-def _tensor(walk: Walk, message: memoryview) -> tuple[str, np.ndarray]:
+def read_tensor(walk: Walk, message: memoryview) -> tuple[str, np.ndarray]:
+    """Read the name and the values of a tensor; ValueError where it is damaged or elsewhere."""
     name, code = "", 0
     shape: list[int] = []
     contents: list[Field] = []
