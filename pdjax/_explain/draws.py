@@ -14,9 +14,10 @@ from pdjax._devices import device_count
 from pdjax._explain.checkpoint import Checkpoint
 from pdjax._explain.request import Request
 from pdjax._explain.target import Target, check_finite
+from pdjax._explain.trial import faster
 from pdjax._progress import progress_bar
 from pdjax._types import Sampler
-from pdjax.method.evaluation import Evaluation
+from pdjax.method.evaluation import Engine, Evaluation
 from pdjax.method.marginalize import (
     Design,
     Moments,
@@ -62,7 +63,6 @@ class Draws:
         self._grid, self._scheme, self._checkpoint = request.grid, request.scheme, checkpoint
         self._layers = target.readings.layers
         design = design_of(request, target)
-        self._worker = make_worker(request, target, design)
         one_window = jax.tree.map(
             lambda a: jax.ShapeDtypeStruct((self._scheme.num_samples, *a.shape[1:]), a.dtype),
             target.reference,
@@ -70,6 +70,7 @@ class Draws:
         pattern = jax.eval_shape(functools.partial(summarise, design=design), one_window)
         self._parts, self.kept, self._draws = checkpoint.restore(pattern, _order(request))
         self._done = self.kept
+        self._worker = make_worker(request, target, design, max(0, self._grid.size - self._done))
         self.times = np.bincount(self._draws[:, 0], minlength=self._grid.size)
         initial = self._done * self._scheme.num_samples
         self._bar = progress_bar(0, "images", request.progress, "explaining", initial=initial)
@@ -115,6 +116,11 @@ class Draws:
         joined = jax.tree.map(lambda *arrays: np.concatenate(arrays), *self._parts)
         windows = self._draws[: self._done, 0]
         return pool(joined, windows, self._grid.size, self._scheme.replicates)
+
+    @property
+    def rates(self) -> dict[str, float]:
+        """Images a second of the engines that were tried at the start; empty where none were."""
+        return getattr(self._worker, "rates", {})
 
     @property
     def replicates(self) -> np.ndarray:
@@ -200,9 +206,12 @@ class Worker(Protocol):
     def __call__(self, draws: np.ndarray) -> Moments: ...
 
 
-def make_worker(request: Request, target: Target, design: Design) -> Worker:
-    """Bind everything but the draws: what is made here compiles once."""
-    return (_CallableWorker if request.plain else _JaxWorker)(request, target, design)
+def make_worker(request: Request, target: Target, design: Design, left: int = 0) -> Worker:
+    """Bind everything but the draws, of which so many are left: what is made here compiles once."""
+    if request.plain:
+        return _CallableWorker(request, target, design)
+    make = functools.partial(_JaxWorker, request, target, design)
+    return faster(make, request.how, design, left)
 
 
 class _Scene(NamedTuple):
@@ -216,20 +225,21 @@ class _Scene(NamedTuple):
 class _JaxWorker:
     """Evaluate a network written in JAX, on all devices."""
 
-    def __init__(self, request: Request, target: Target, design: Design) -> None:
+    def __init__(self, request: Request, target: Target, design: Design, how: Engine) -> None:
         self._scene = _Scene(target.field, request.sampler, request.rng_key)
         self._design, self._inputs = design, target.inputs
+        self.rates: dict[str, float] = {}
         self._devices = device_count()
         images = design.grid.size * design.scheme.num_samples
-        self._evaluation = request.how.prepare(
+        self.evaluation = how.prepare(
             target.readings, target.inputs, target.field, design.grid.window, images
         )
-        self.draws = self._devices * design.windows_at_once(self._evaluation.batch_size)
+        self.draws = self._devices * design.windows_at_once(self.evaluation.batch_size)
 
     def __call__(self, draws: np.ndarray) -> Moments:
         rows = jnp.asarray(draws, jnp.int32)
         return _moments(
-            self._design, self._devices, self._evaluation, self._inputs, self._scene, rows
+            self._design, self._devices, self.evaluation, self._inputs, self._scene, rows
         )
 
 
