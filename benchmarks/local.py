@@ -38,13 +38,17 @@ RIVAL_BATCHES = (8, 16, 64)
 
 
 class Side(NamedTuple):
-    """One way to evaluate: a call, the images it evaluates, and what it took to set up."""
+    """One way to evaluate: a call, the images it evaluates, and what it took to set up.
+
+    The local engine has a report as well.
+    """
 
     call: Callable[[], Any]
     images: int
     how: str
     compiling: float
     outputs: np.ndarray
+    report: pdjax.local.Report | None = None
 
 
 class Case(NamedTuple):
@@ -89,14 +93,18 @@ def _case(name: str, window: int) -> Case:
         return Case(name, _resnet18, params, image, window)
     net = toy_network() if name == "toy" else pdjax.load_model(name, weights="random")
     image = jnp.asarray(rng.random(net.image_shape, np.float32))
-    return Case(name, _Probabilities(net.predict), net.params, image, window)
+    return Case(name, Probabilities(net.predict), net.params, image, window)
 
 
-class _Probabilities(NamedTuple):
+class Probabilities(NamedTuple):
+    """The one layer of class probabilities, of a classifier's function."""
+
     predict: Any
+    layer: str = "prob"
 
     def __call__(self, params: Any, images: jax.Array) -> jax.Array:
-        return self.predict(params, images, ("prob",))["prob"]
+        """Return probabilities (n, classes)."""
+        return self.predict(params, images, (self.layer,))[self.layer]
 
 
 def _resnet18(params: Any, images: jax.Array) -> jax.Array:
@@ -104,8 +112,8 @@ def _resnet18(params: Any, images: jax.Array) -> jax.Array:
 
 
 def _compare(case: Case, repeats: int) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    sides = {"local": _jax_side(case, "local", None)}
-    sides["dense"] = _best([_jax_side(case, "dense", batch) for batch in DENSE_BATCHES])
+    sides = {"local": jax_side(case, "local", None)}
+    sides["dense"] = _best([jax_side(case, "dense", batch) for batch in DENSE_BATCHES])
     for name, rivals in _rivals(case).items():
         sides[name] = _best(rivals)
     for name, side in sides.items():
@@ -128,7 +136,8 @@ def _compare(case: Case, repeats: int) -> tuple[tuple[str, ...], tuple[str, ...]
     return row, (case.name, *(sides[name].how if name in sides else "" for name in SIDES))
 
 
-def _jax_side(case: Case, engine: str, batch_size: int | None) -> Side:
+def jax_side(case: Case, engine: str, batch_size: int | None) -> Side:
+    """Prepare, compile and run once one of pdjax's engines."""
     start = time.perf_counter()
     num_images = math.prod(side - case.window + 1 for side in case.image.shape[:-1]) * SAMPLES
     evaluation = Engine(engine, batch_size).prepare(
@@ -139,11 +148,11 @@ def _jax_side(case: Case, engine: str, batch_size: int | None) -> Side:
     compiled = jax.jit(evaluate_at).lower(*arguments).compile()
     compiling = time.perf_counter() - start
     outputs = np.asarray(compiled(*arguments))
-    how = f"batch {evaluation.batch_size}"
-    if engine == "local":
+    how, report = f"batch {evaluation.batch_size}", None
+    if isinstance(evaluation, pdjax.local.Record):
         report = evaluation.report()
         how = f"batch {report.head}, then {report.tail}; {report.share:.1%} of the arithmetic"
-    return Side(lambda: compiled(*arguments), windows * SAMPLES, how, compiling, outputs)
+    return Side(lambda: compiled(*arguments), windows * SAMPLES, how, compiling, outputs, report)
 
 
 def _rivals(case: Case) -> dict[str, list[Side]]:
@@ -158,7 +167,7 @@ def _rivals(case: Case) -> dict[str, list[Side]]:
         kind = "PyTorch compiled" if form == "compiled" else "PyTorch"
         rival = Rival(case.name, case.params, form)
         for batch in RIVAL_BATCHES:
-            images = torch.as_tensor(_perturbed(case, batch))
+            images = torch.as_tensor(perturbed(case, batch))
             start = time.perf_counter()
             outputs = rival(images).numpy()
             took = time.perf_counter() - start
@@ -175,7 +184,8 @@ def _bind(rival: Any, images: Any) -> Callable[[], Any]:
     return call
 
 
-def _perturbed(case: Case, count: int) -> np.ndarray:
+def perturbed(case: Case, count: int) -> np.ndarray:
+    """Return the first images that all sides evaluate, (count, ...)."""
     origins, contents = case.contents(-(-count // SAMPLES))
     images = jax.vmap(jax.vmap(paste, (None, 0, None)), (None, 0, 0))(case.image, contents, origins)
     return np.array(images.reshape(-1, *case.image.shape)[:count])

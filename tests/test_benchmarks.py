@@ -7,6 +7,7 @@ import math
 import sys
 from pathlib import Path
 
+import jax
 import numpy as np
 import pytest
 import scipy.stats
@@ -20,6 +21,8 @@ OWN_MODULES = (
     "throughput",
     "accuracy",
     "local",
+    "networks",
+    "plain_networks",
     "exactness",
     "lowerings",
     "resnet18",
@@ -103,6 +106,30 @@ def test_local(load, capsys):
     assert float(row["over dense"]) == pytest.approx(local / dense, abs=0.01)
     assert float(row["s to compile"]) > 0
     assert "of the arithmetic" in how["toy"][0]
+
+
+def test_networks(load, capsys):
+    load("networks").main(toy=True, repeats=2)
+    settings, rows = tables(capsys.readouterr().out)
+    assert settings["window"] == ["4"]
+    header = rows.pop("network")
+    assert set(rows) == {"toy, NHWC", "toy, NCHW"}
+    for cells in rows.values():
+        row = dict(zip(header, cells, strict=True))
+        assert row["lines"] == "1"
+        assert float(row["error"]) < 1e-5
+        assert float(row["local over dense"]) == pytest.approx(
+            float(row["local"]) / float(row["dense"]), rel=0.05
+        )
+        assert float(row["own"]) > 0
+
+
+def test_the_networks_of_the_benchmark_can_be_traced(load):
+    networks = load("plain_networks")
+    for name in networks.NETWORKS:
+        f, params = networks.build(name, 224)
+        images = jax.ShapeDtypeStruct((2, 224, 224, 3), np.float32)
+        assert jax.eval_shape(f, params, images).shape[0] == 2
 
 
 def test_exactness(load, capsys):

@@ -15,9 +15,10 @@ from pdjax._explain.checkpoint import Checkpoint
 from pdjax._explain.hidden_regions import HiddenRegions
 from pdjax._explain.request import Request
 from pdjax._explain.target import Target, check_finite
+from pdjax._explain.trial import faster
 from pdjax._progress import progress_bar
 from pdjax._types import Sampler
-from pdjax.method.evaluation import Evaluation, evaluate_at
+from pdjax.method.evaluation import Engine, Evaluation, evaluate_at
 from pdjax.method.marginalize import (
     Design,
     Moments,
@@ -62,7 +63,6 @@ class Draws:
     def __init__(self, request: Request, target: Target, checkpoint: Checkpoint) -> None:
         self._grid, self._scheme, self._checkpoint = request.grid, request.scheme, checkpoint
         design = design_of(request, target)
-        self._worker = make_worker(request, target, design)
         one_window = jax.tree.map(
             lambda a: jax.ShapeDtypeStruct((design.images_per_draw, *a.shape[1:]), a.dtype),
             target.reference,
@@ -70,6 +70,9 @@ class Draws:
         pattern = jax.eval_shape(functools.partial(summarise, design=design), one_window)
         self._parts, self.kept, self._draws = checkpoint.restore(pattern, _order(request))
         self._done = self.kept
+        self._worker = make_worker(
+            request, target, design, max(0, len(request.chosen(request.grid)) - self._done)
+        )
         self.times = np.bincount(self._draws[:, 0], minlength=self._grid.size)
         self._images = design.images_per_draw
         initial = self._done * self._images
@@ -114,6 +117,11 @@ class Draws:
         joined = jax.tree.map(lambda *arrays: np.concatenate(arrays), *self._parts)
         windows = self._draws[: self._done, 0]
         return pool(joined, windows, self._grid.size, self._scheme.replicates)
+
+    @property
+    def rates(self) -> dict[str, float]:
+        """Images a second of the engines that were tried at the start; empty where none were."""
+        return getattr(self._worker, "rates", {})
 
     @property
     def replicates(self) -> np.ndarray:
@@ -199,14 +207,15 @@ class Worker(Protocol):
     def __call__(self, draws: np.ndarray) -> Moments: ...
 
 
-def make_worker(request: Request, target: Target, design: Design) -> Worker:
-    """Bind everything but the draws: what is made here compiles once."""
+def make_worker(request: Request, target: Target, design: Design, left: int = 0) -> Worker:
+    """Bind everything but the draws, of which so many are left: what is made here compiles once."""
     if request.plain:
         return _CallableWorker(request, target, design)
     regions = HiddenRegions.of(request, target.field)
-    if regions is None:
-        return _JaxWorker(request, target, design)
-    return _RegionWorker(request, target, design, regions)
+    if regions is not None:
+        return _RegionWorker(request, target, design, regions)
+    make = functools.partial(_JaxWorker, request, target, design)
+    return faster(make, request.how, design, left)
 
 
 class _Scene(NamedTuple):
@@ -220,17 +229,18 @@ class _Scene(NamedTuple):
 class _JaxWorker:
     """Evaluate a network written in JAX, on all devices."""
 
-    def __init__(self, request: Request, target: Target, design: Design) -> None:
+    def __init__(self, request: Request, target: Target, design: Design, how: Engine) -> None:
         self._scene = _Scene(target.field, request.sampler, request.rng_key)
         self._design, self._inputs = design, target.inputs
+        self.rates: dict[str, float] = {}
         self._devices = device_count()
-        self._evaluation = _prepared(request, target, design)
-        self.draws = self._devices * design.windows_at_once(self._evaluation.batch_size)
+        self.evaluation = _prepared(request, target, design, how)
+        self.draws = self._devices * design.windows_at_once(self.evaluation.batch_size)
 
     def __call__(self, draws: np.ndarray) -> Moments:
         rows = jnp.asarray(draws, jnp.int32)
         return _moments(
-            self._design, self._devices, self._evaluation, self._inputs, self._scene, rows
+            self._design, self._devices, self.evaluation, self._inputs, self._scene, rows
         )
 
 
@@ -241,7 +251,7 @@ class _RegionWorker:
         self, request: Request, target: Target, design: Design, regions: HiddenRegions
     ) -> None:
         self._design, self._inputs, self._regions = design, target.inputs, regions
-        self._evaluation = _prepared(request, target, design)
+        self._evaluation = _prepared(request, target, design, request.how)
         self.draws = design.windows_at_once(self._evaluation.batch_size)
 
     def __call__(self, draws: np.ndarray) -> Moments:
@@ -310,8 +320,6 @@ def _moments_at(
     return summarise(evaluate_at(evaluation, inputs, origins, patches), design)
 
 
-def _prepared(request: Request, target: Target, design: Design) -> Evaluation:
+def _prepared(request: Request, target: Target, design: Design, how: Engine) -> Evaluation:
     images = len(request.chosen(request.grid)) * design.images_per_draw
-    return request.how.prepare(
-        target.readings, target.inputs, target.field, design.grid.window, images
-    )
+    return how.prepare(target.readings, target.inputs, target.field, design.grid.window, images)

@@ -80,8 +80,8 @@ class Schedule:
         Steps of the head; the rest are the tail.
     head, tail : int
         Images evaluated at once in each.
-    seconds : float
-        Predicted time for an image.
+    seconds, seconds_whole : float
+        Predicted time for an image, and what it would be if everything were evaluated as a whole.
     """
 
     plans: tuple[Plan, ...]
@@ -89,6 +89,7 @@ class Schedule:
     head: int
     tail: int
     seconds: float
+    seconds_whole: float = math.inf
 
     @property
     def plan(self) -> Plan:
@@ -127,11 +128,14 @@ def schedule(
     plans = [make_plan(program, window, share) for share in SHARES]
     found = [_best_batches(plan, device, device.largest_batch) for plan in plans]
     best = min(range(len(found)), key=lambda index: found[index].seconds)
-    chosen = found[best]
+    chosen = dataclasses.replace(found[best], seconds_whole=found[0].seconds)
     # Only then is the batch bounded: with another bound another plan might be the cheapest, and
     # results would differ in rounding.
     if largest_batch is not None:
-        chosen = _best_batches(plans[best], device, min(largest_batch, device.largest_batch))
+        bound = min(largest_batch, device.largest_batch)
+        whole = _best_batches(plans[0], device, bound).seconds
+        chosen = _best_batches(plans[best], device, bound)
+        chosen = dataclasses.replace(chosen, seconds_whole=whole)
     affected = any(decision.box for decision in chosen.plan.decisions[: chosen.cut])
     if not affected or len(window) > MAX_AXES:
         return chosen

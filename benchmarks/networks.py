@@ -1,0 +1,134 @@
+"""Networks as people bring them: lines to write, exactness, speed of both engines and their own.
+
+Every network is evaluated at the same perturbed images (one window each, ten contents a window) by
+the local engine, by the dense one, and by its own framework's forward pass, alternately in one
+process. Before a long run `pdjax.explain` tries both engines where it is in doubt, and takes the
+faster one, so what counts is the better of the first two. The error is that of the local engine
+against the network's own forward pass, as a share of its largest output.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Annotated, Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import plain_networks
+import typer
+from local import Case, Probabilities, jax_side, perturbed
+from measure import environment, print_table, time_alternately
+
+import pdjax
+
+OWN_BATCH = 16
+COLUMNS = (
+    *("network", "lines", "error", "arithmetic", "local", "dense", "own", "local over dense"),
+    *("s to compile", "boxes end"),
+)
+
+
+class Subject(NamedTuple):
+    """A network: what a person writes to have a classifier of it, and what it is without pdjax.
+
+    Attributes
+    ----------
+    code : str
+        What is written, the network itself aside.
+    f, params : callable and PyTree
+        ``f(params, images)`` as the classifier has it.
+    forward : callable
+        The framework's own forward pass, from images (n, h, w, 3) of NumPy to one array.
+    size : int
+        Pixels of a side.
+    """
+
+    code: str
+    f: Callable[[Any, jax.Array], jax.Array]
+    params: Any
+    forward: Callable[[np.ndarray], Any]
+    size: int
+
+
+def main(
+    network: Annotated[
+        list[str] | None, typer.Option(help="Names in the table; all by default.")
+    ] = None,
+    window: Annotated[int, typer.Option(help="Pixels of the window.")] = 10,
+    repeats: Annotated[int, typer.Option(help="Timings of everything.")] = 3,
+    toy: Annotated[bool, typer.Option(help="Tiny networks, to see that this works.")] = False,
+) -> None:
+    """Print a row for every network."""
+    if toy:
+        network, window = [name for name in SUBJECTS if name.startswith("toy")], 4
+    names = network or [name for name in SUBJECTS if not name.startswith("toy")]
+    print_table(("setting", "value"), [("window", str(window)), *environment()])
+    print_table(COLUMNS, [_row(name, SUBJECTS[name](), window, repeats) for name in names])
+
+
+def _row(name: str, subject: Subject, window: int, repeats: int) -> tuple[str, ...]:
+    image = np.random.default_rng(1).random((subject.size, subject.size, 3), np.float32)
+    case = Case(name, subject.f, subject.params, jnp.asarray(image), window)
+    local, dense = (jax_side(case, engine, None) for engine in ("local", "dense"))
+    images = perturbed(case, OWN_BATCH)
+    expected = np.asarray(subject.forward(images))
+    error = np.abs(local.outputs[:OWN_BATCH] - expected).max() / np.abs(expected).max()
+    calls = {"local": local.call, "dense": dense.call, "own": lambda: subject.forward(images)}
+    counts = {"local": local.images, "dense": dense.images, "own": len(images)}
+    for call in calls.values():
+        jax.block_until_ready(call())
+    seconds = time_alternately(calls, repeats)
+    rates = {side: counts[side] / seconds[side].median for side in calls}
+    report = local.report
+    rows = report.rows if report else ()
+    return (
+        name,
+        str(len(subject.code.splitlines())),
+        f"{error:.1e}",
+        f"{report.share:.1%}" if report else "",
+        *(f"{rates[side]:.1f}" for side in calls),
+        f"{rates['local'] / rates['dense']:.2f}",
+        f"{local.compiling:.1f}",
+        next((f"{row.where}: {row.why}" for row in rows if row.why), ""),
+    )
+
+
+def of_classifier(
+    code: str, net: pdjax.Classifier, forward: Callable[[np.ndarray], Any]
+) -> Subject:
+    """A row of a classifier, such as `pdjax.wrap` makes, beside the model that it was made of.
+
+    What is compared is the last layer of the classifier.
+    """
+    f = Probabilities(net.predict, net.layers[-1])
+    return Subject(code, f, net.params, forward, net.image_shape[0])
+
+
+def _plain(name: str) -> Subject:
+    size = 24 if name.startswith("toy") else 224
+    f, params = plain_networks.build(name, size)
+    params = jax.tree.map(jnp.asarray, params)
+    code = "net = pdjax.Classifier.from_function(f, params, image_size=224, labels=labels)"
+    return Subject(code, f, params, functools.partial(jax.jit(f), params), size)
+
+
+def _published(name: str) -> Subject:
+    net = pdjax.load_model(name, weights="random")
+    forward = functools.partial(jax.jit(Probabilities(net.predict)), net.params)
+    return of_classifier(f'net = pdjax.load_model("{name}")', net, forward)
+
+
+PUBLISHED = ("bvlc_googlenet", "vgg16", "efficientnet_lite0")
+
+SUBJECTS: dict[str, Callable[[], Subject]] = {
+    **{name: functools.partial(_plain, name) for name in plain_networks.NETWORKS},
+    **{name: functools.partial(_published, name) for name in PUBLISHED},
+}
+"""The rows. One of another framework is a line here that makes its model, wraps it, and hands both
+to `of_classifier`."""
+
+
+if __name__ == "__main__":
+    typer.run(main)
