@@ -48,9 +48,7 @@ class ChannelsMoved:
     def _with_channels_last(self, outputs: Any, ndim: int) -> Any:
         # Not by jax.tree.map, which sorts dicts: theirs is the forward order of the layers.
         if isinstance(outputs, Mapping):
-            return {
-                name: self._with_channels_last(value, ndim) for name, value in outputs.items()
-            }
+            return {name: self._with_channels_last(value, ndim) for name, value in outputs.items()}
         if isinstance(outputs, (tuple, list)):
             return tuple(self._with_channels_last(value, ndim) for value in outputs)
         if getattr(outputs, "ndim", None) == ndim:
@@ -71,7 +69,7 @@ def check_channel_axis(channel_axis: Any, spatial_axes: int) -> int:
         raise ArgumentValueError(
             "channel_axis",
             f"is no axis of images with {spatial_axes} spatial axes in a batch",
-            f"pass 1 for (n, channels, ...) or -1 for (n, ..., channels)",
+            "pass 1 for (n, channels, ...) or -1 for (n, ..., channels)",
             value=channel_axis,
         )
     return int(channel_axis) % ndim - ndim

@@ -1,8 +1,8 @@
 """What the submodules of a model return while it runs, for frameworks that do not tell.
 
 The classes of the submodules get a `__call__` that notes what the old one returns, for as long as
-the model runs, and their own back after it. What runs inside another transformation (`jax.lax.scan`,
-a compiled part) is left out, because its values do not exist outside of that.
+the model runs, and their own back after it. What runs inside another transformation, such as
+`jax.lax.scan` or a compiled part, is left out, because its values do not exist outside of that.
 """
 
 from __future__ import annotations
@@ -51,11 +51,11 @@ def noted_calls(modules: Mapping[str, Any], hidden: dict[str, Any]) -> Iterator[
         for owner in _owners(type(module) for module in modules.values()):
             call = vars(owner)["__call__"]
             stack.callback(setattr, owner, "__call__", call)
-            setattr(owner, "__call__", noting(call))
+            owner.__call__ = noting(call)
         yield
 
 
-def _owners(classes: Iterable[type]) -> set[type]:
+def _owners(classes: Iterable[type]) -> set[Any]:
     """Classes whose own `__call__` objects of the given classes have."""
     return {
         base

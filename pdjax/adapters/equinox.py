@@ -35,9 +35,7 @@ def classifier(module: eqx.Module, variables: tuple[Any, ...], told: Told) -> Cl
             if stateful
             else "pass the module alone",
         )
-    arrays, static = eqx.partition(
-        (eqx.nn.inference_mode(module), *variables), eqx.is_array
-    )
+    arrays, static = eqx.partition((eqx.nn.inference_mode(module), *variables), eqx.is_array)
     arguments = told.with_arguments(type(module).__call__)
     f = functools.partial(_run, static, arguments)
     return told.classifier(f, arrays, name=type(module).__name__, channel_axis=1)

@@ -48,7 +48,8 @@ def classifier(model: keras.Model, variables: tuple[Any, ...], told: Told) -> Cl
     if shape is not None:
         channels = shape[0] if first else shape[-1]
         sides = shape[1:] if first else shape[:-1]
-        spatial = None if None in sides else sides
+        spatial = tuple(side for side in sides if side is not None)
+        spatial = spatial if len(spatial) == len(sides) else None
     last = [output._keras_history.operation for output in getattr(model, "outputs", None) or ()]
     names = tuple(layer.name for layer in last) if len(last) > 1 else (OUTPUT,)
     return told.classifier(

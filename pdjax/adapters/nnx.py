@@ -29,7 +29,8 @@ def classifier(module: nnx.Module, variables: tuple[Any, ...], told: Told) -> Cl
     copy = nnx.clone(module)
     copy.eval()
     # Keys and counters of random numbers are no weights.
-    graph, chance, weights = nnx.split(copy, nnx.RngState, ...)
+    graph, *states = nnx.split(copy, nnx.RngState, ...)
+    chance, weights = states
     arguments = told.with_arguments(type(module).__call__)
     f = functools.partial(_run, graph, chance, arguments)
     return told.classifier(f, weights, name=type(module).__name__)

@@ -12,7 +12,14 @@ import jax.numpy as jnp
 import numpy as np
 
 from pdjax._channels import ChannelsMoved, check_channel_axis
-from pdjax._checks import ArgumentError, ArgumentTypeError, ArgumentValueError, check_choice, check_count
+from pdjax._checks import (
+    ArgumentError,
+    ArgumentTypeError,
+    ArgumentValueError,
+    check_choice,
+    check_count,
+    is_integer,
+)
 from pdjax._outputs import KINDS, bare_name
 from pdjax._types import Params
 from pdjax.classifier import Classifier, Labels
@@ -124,29 +131,27 @@ class Told:
         whole = _Preprocessed(moved, self.preprocessing(image.channels))
         hidden, outputs = _shapes(whole, params, image.shape)
         bare = self._bare_name(hidden, outputs, kinds or {})
-        outputs, known = ({bare.get(n, n): of for n, of in named.items()}
-                          for named in (outputs, kinds or {}))
+        shapes = {bare.get(layer, layer): shape for layer, shape in outputs.items()}
+        known = {bare.get(layer, layer): kind for layer, kind in (kinds or {}).items()}
         return Classifier.from_function(
             _Flat(whole, (*hidden, *outputs), bare),
             params,
             image_size=image.size,
             labels=self.labels,
-            outputs=self.kinds(outputs, known),
+            outputs=self.kinds(shapes, known),
             num_training_images=self.num_training_images,
             channels=image.channels,
             name=self.name or name,
         )
 
-    def image(
-        self, size: tuple[int, ...] | None, channels: int | None, channel_axis: int
-    ) -> Image:
+    def image(self, size: tuple[int, ...] | None, channels: int | None, channel_axis: int) -> Image:
         """Join what is said about images with what the model knows, in which it is overruled."""
-        size = self.image_size if self.image_size is not None else size
-        if size is None:
+        said: Any = self.image_size if self.image_size is not None else size
+        if said is None:
             raise ArgumentValueError(
                 "image_size", "is not known from the model", "pass the pixels of a side"
             )
-        spatial = (size, size) if isinstance(size, int) else tuple(size)
+        spatial = (said, said) if is_integer(said) else tuple(said)
         for side in spatial:
             check_count("image_size", side)
         depth = next(n for n in (self.channels, channels, 3) if n is not None)
@@ -197,10 +202,7 @@ class Told:
 
     def with_arguments(self, call: Callable[..., Any]) -> dict[str, Any]:
         """Keyword arguments for a call: those asked for, and those that set inference mode."""
-        try:
-            taken = inspect.signature(call).parameters
-        except (TypeError, ValueError):
-            taken = {}
+        taken = inspect.signature(call).parameters
         usual = {name: value for name, value in INFERENCE.items() if name in taken}
         return {**usual, **(self.arguments or {})}
 
@@ -215,9 +217,7 @@ class Told:
         return _Standardized(mean, std)
 
 
-def outputs_of(
-    result: Any, hidden: Mapping[str, Any]
-) -> tuple[dict[str, Any], dict[str, Any]]:
+def outputs_of(result: Any, hidden: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     """Name what a model returned, and leave out of the hidden layers what is the same.
 
     Parameters

@@ -18,6 +18,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import torch
 
@@ -119,7 +120,8 @@ def _in_jax(
 ) -> tuple[ModelFunction, Params]:
     """Write a module down as ONNX, read that, and compare."""
     values = [*hidden.values(), *outputs.values()]
-    file = io.BytesIO()
+    # Its annotation knows paths only.
+    file: Any = io.BytesIO()
     try:
         with warnings.catch_warnings(), torch.no_grad():
             warnings.simplefilter("ignore")
@@ -180,14 +182,14 @@ def _close(got: np.ndarray, want: np.ndarray) -> bool:
     )
 
 
-def _called(
-    named: _Named, told: Told, image: Image, outputs: Tensors, name: str
-) -> Classifier:
+def _called(named: _Named, told: Told, image: Image, outputs: Tensors, name: str) -> Classifier:
     """Make a classifier of a module that PyTorch runs, on images as NumPy arrays."""
     preprocess = told.preprocessing(image.channels)
 
     def called(images: np.ndarray) -> Any:
-        prepared = np.asarray(images if preprocess is None else preprocess(images), np.float32)
+        prepared = np.asarray(
+            images if preprocess is None else preprocess(jnp.asarray(images)), np.float32
+        )
         moved = np.ascontiguousarray(np.moveaxis(prepared, -1, image.channel_axis))
         with torch.no_grad():
             values = outputs_of(named.module(torch.from_numpy(moved), **named.arguments), {})[1]

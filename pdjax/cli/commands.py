@@ -15,6 +15,7 @@ from pdjax._explain.explain import Run
 from pdjax._explain.request import PreviewRequest, Request
 from pdjax._files import existing_file, writable_folder
 from pdjax.cli.errors import Command, fail
+from pdjax.cli.models import ModelOptions, load_classifier
 from pdjax.cli.options import (
     BatchSize,
     BiasCorrection,
@@ -23,11 +24,14 @@ from pdjax.cli.options import (
     Color,
     EngineName,
     Images,
+    Labels,
     Layers,
     MaxPasses,
+    Mean,
     MeasureName,
     Model,
     MuteUncertain,
+    OutputsName,
     Padding,
     Preview,
     Progress,
@@ -38,6 +42,7 @@ from pdjax.cli.options import (
     ShowError,
     Start,
     Statistics,
+    Std,
     Stride,
     TargetError,
     Top,
@@ -72,6 +77,10 @@ def explain(
     image: Annotated[Path, typer.Argument(help="A photograph: JPEG, PNG, WebP, TIFF, ...")],
     model: Model = "efficientnet_lite0",
     weights: Weights = None,
+    labels: Labels = None,
+    model_outputs: OutputsName = None,
+    mean: Mean = None,
+    std: Std = None,
     window: Window = "10",
     padding: Padding = None,
     stride: Stride = 5,
@@ -116,7 +125,8 @@ def explain(
     planned = choice.planned(sizes)
     if samples is None and target_error is None and max_passes is None and not planned.constant:
         samples = SAMPLES
-    net = pdjax.load_model(model, weights, progress=progress)
+    described = ModelOptions(model, weights, labels, model_outputs, mean, std)
+    net = load_classifier(described, progress=progress)
     asked = PreviewRequest if preview else Request
     request = asked(
         net,

@@ -17,6 +17,7 @@ TYPED = {
     "num_samples": "samples",
     "rng_key": "seed",
     "name": "model",
+    "outputs": "model_outputs",
     "mixture": "statistics",
     "images": "folder",
     "weights": "file",

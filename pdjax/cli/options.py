@@ -18,11 +18,14 @@ __all__ = [
     "Color",
     "EngineName",
     "Images",
+    "Labels",
     "Layers",
     "MaxPasses",
+    "Mean",
     "MeasureName",
     "Model",
     "MuteUncertain",
+    "OutputsName",
     "Padding",
     "Preview",
     "Progress",
@@ -33,6 +36,7 @@ __all__ = [
     "ShowError",
     "Start",
     "Statistics",
+    "Std",
     "Stride",
     "TargetError",
     "Top",
@@ -45,7 +49,29 @@ __all__ = [
     "parse_window",
 ]
 
-Model = Annotated[str, typer.Option(help="The network; `pdjax models` lists them.")]
+Model = Annotated[
+    str,
+    typer.Option(
+        help="The network: a name that `pdjax models` lists, an .onnx file, or package.module:name "
+        "of a Classifier or of a function that makes one."
+    ),
+]
+Labels = Annotated[
+    Path | None,
+    typer.Option(help="Names of the classes: a file with one a line, or JSON."),
+]
+OutputsName = Annotated[
+    Literal["softmax", "logits", "sigmoid", "sigmoid_logits", "values"] | None,
+    typer.Option("--outputs", help="What an ONNX model returns, where it does not say so itself."),
+]
+Mean = Annotated[
+    str | None,
+    typer.Option(
+        help="An ONNX model takes (image - mean) / std of an image in [0, 1]; one number, or one "
+        "for each channel with commas between. Default: 0."
+    ),
+]
+Std = Annotated[str | None, typer.Option(help="See --mean. Default: 1.")]
 Weights = Annotated[
     Path | None, typer.Option(help="The file of its weights. Default: the published one.")
 ]

@@ -38,6 +38,8 @@ class AlexNet(nn.Module):
     one (`with_mean_image`).
     """
 
+    num_classes: int = 1000
+
     @nn.compact
     def __call__(self, images: Float[Array, "n h w 3"]) -> dict[str, jax.Array]:
         """Return ``{blob name: activation}``, from ``conv1`` to ``prob``."""
@@ -56,13 +58,15 @@ class AlexNet(nn.Module):
         x = blobs["pool5"] = max_pool(x, 3, 2)
         x = blobs["fc6"] = nn.relu(dense(x, "fc6", 4096))
         x = blobs["fc7"] = nn.relu(dense(x, "fc7", 4096))
-        x = blobs["fc8"] = dense(x, "fc8", 1000)
+        x = blobs["fc8"] = dense(x, "fc8", self.num_classes)
         blobs["prob"] = nn.softmax(x)
         return blobs
 
 
 class TorchvisionAlexNet(nn.Module):
     """Torchvision's form: images (n, 224, 224, 3), RGB in [0, 1], to all activations."""
+
+    num_classes: int = 1000
 
     @nn.compact
     def __call__(self, images: Float[Array, "n h w 3"]) -> dict[str, jax.Array]:
@@ -79,7 +83,7 @@ class TorchvisionAlexNet(nn.Module):
         x = layers["pool5"] = max_pool(x, 3, 2)
         x = layers["fc6"] = nn.relu(dense(x, "fc6", 4096))
         x = layers["fc7"] = nn.relu(dense(x, "fc7", 4096))
-        x = layers["fc8"] = dense(x, "fc8", 1000)
+        x = layers["fc8"] = dense(x, "fc8", self.num_classes)
         layers["prob"] = nn.softmax(x)
         return layers
 

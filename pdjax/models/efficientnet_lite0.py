@@ -43,6 +43,8 @@ DEVIATION = (128 / 255,) * 3
 class EfficientNetLite0(nn.Module):
     """Images (n, 224, 224, 3), RGB in [0, 1], to all activations in forward order."""
 
+    num_classes: int = 1000
+
     @nn.compact
     def __call__(self, images: Float[Array, "n h w 3"]) -> dict[str, jax.Array]:
         """Return ``{layer: activation}``, from ``stem`` to ``prob``."""
@@ -72,7 +74,7 @@ class EfficientNetLite0(nn.Module):
                 index += 1
         x = keep("head", nn.relu6(conv(x, "head", 1280, 1)))
         x = keep("pool", x.mean((1, 2)))
-        x = keep("logits", dense(x, "logits", 1000))
+        x = keep("logits", dense(x, "logits", self.num_classes))
         keep("prob", nn.softmax(x))
         return layers
 

@@ -56,6 +56,8 @@ TORCHVISION_POOLED_AFTER = {"3b": ("maxpool3", 3), "4e": ("maxpool4", 2)}
 class GoogLeNet(nn.Module):
     """Caffe's form: images (n, 224, 224, 3), RGB in [0, 1], to all activations in forward order."""
 
+    num_classes: int = 1000
+
     @nn.compact
     def __call__(self, images: Float[Array, "n h w 3"]) -> dict[str, jax.Array]:
         """Return ``{blob name: activation}``, from ``conv1/7x7_s2`` to ``prob``."""
@@ -91,13 +93,15 @@ class GoogLeNet(nn.Module):
             if stage in POOLED_AFTER:
                 x = keep(POOLED_AFTER[stage], max_pool(x, 3, 2))
         x = keep("pool5/7x7_s1", average_pool(x, 7, 1))
-        x = keep("loss3/classifier", dense(x, "loss3/classifier", 1000))
+        x = keep("loss3/classifier", dense(x, "loss3/classifier", self.num_classes))
         keep("prob", nn.softmax(x))
         return blobs
 
 
 class TorchvisionGoogLeNet(nn.Module):
     """Torchvision's form: images (n, 224, 224, 3), RGB in [0, 1], to all activations."""
+
+    num_classes: int = 1000
 
     @nn.compact
     def __call__(self, images: Float[Array, "n h w 3"]) -> dict[str, jax.Array]:
@@ -131,7 +135,7 @@ class TorchvisionGoogLeNet(nn.Module):
                 name, size = TORCHVISION_POOLED_AFTER[stage]
                 x = keep(name, max_pool(x, size, 2))
         x = keep("avgpool", x.mean((1, 2)))
-        x = keep("fc", dense(x, "fc", 1000))
+        x = keep("fc", dense(x, "fc", self.num_classes))
         keep("prob", nn.softmax(x))
         return layers
 

@@ -119,7 +119,8 @@ class Network:
     name : str
         The name `load_model` knows it by.
     module : flax.linen.Module
-        The architecture.
+        The architecture. A field ``num_classes`` lets it have as many as a file has
+        (`with_classes`).
     image_size : int
         Side of the square input image, in pixels.
     summary : str
@@ -192,6 +193,26 @@ class Network:
         keys = jax.random.split(rng_key, len(leaves))
         drawn = [_random(key, leaf.shape) for key, leaf in zip(keys, leaves, strict=True)]
         return jax.tree.unflatten(structure, drawn)
+
+    @property
+    def num_classes(self) -> int | None:
+        """How many classes the module has; None where it has no field ``num_classes``."""
+        return getattr(self.module, "num_classes", None)
+
+    def with_classes(self, count: int, labels: tuple[str, ...] | None = None) -> Network:
+        """Return the same architecture with another last layer, as fine-tuning leaves it.
+
+        It has the labels given, or else the indices of its classes where their number is another;
+        how many images it was trained on is not known then.
+        """
+        if count == self.num_classes:
+            return self if labels is None else dataclasses.replace(self, labels=labels)
+        return dataclasses.replace(
+            self,
+            module=self.module.clone(num_classes=count),
+            labels=tuple(map(str, range(count))) if labels is None else labels,
+            num_training_images=None,
+        )
 
     def with_params(self, params: Params) -> Classifier:
         """Join the architecture with parameters, ``{layer: {"kernel", "bias"}}``."""

@@ -22,6 +22,8 @@ STAGES = ((2, 64), (2, 128), (3, 256), (3, 512), (3, 512))
 class Vgg16(nn.Module):
     """Images (n, 224, 224, 3), RGB in [0, 1], to all activations in forward order."""
 
+    num_classes: int = 1000
+
     @nn.compact
     def __call__(self, images: Float[Array, "n h w 3"]) -> dict[str, jax.Array]:
         """Return ``{layer: activation}``, from ``conv1_1`` to ``prob``."""
@@ -34,7 +36,7 @@ class Vgg16(nn.Module):
             x = layers[f"pool{stage}"] = max_pool(x, 2, 2)
         x = layers["fc6"] = nn.relu(dense(x, "fc6", 4096))
         x = layers["fc7"] = nn.relu(dense(x, "fc7", 4096))
-        x = layers["fc8"] = dense(x, "fc8", 1000)
+        x = layers["fc8"] = dense(x, "fc8", self.num_classes)
         layers["prob"] = nn.softmax(x)
         return layers
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -9,12 +10,13 @@ from pathlib import Path
 import jax
 
 from pdjax._checks import ArgumentTypeError, ArgumentValueError
+from pdjax._outputs import ordered
 from pdjax._types import Params
-from pdjax.classifier import Classifier
+from pdjax.classifier import Classifier, Labels
 from pdjax.models import NETWORKS, Network, find_network
 from pdjax.weights.download import fetch
 from pdjax.weights.match import LayerParams, match_arrays
-from pdjax.weights.published import published_params
+from pdjax.weights.published import published_classes, published_params, unwrapped
 from pdjax.weights.readers.any_kind import read_weights
 from pdjax.weights.readers.mean_image import read_mean_image
 
@@ -28,10 +30,11 @@ def load_model(
     name: str | Network = "efficientnet_lite0",
     weights: str | os.PathLike[str] | None = None,
     *,
+    labels: Labels = None,
     mean_image: str | os.PathLike[str] | None = None,
     progress: bool = True,
 ) -> Classifier:
-    """Load a published network.
+    """Load a published network, or one of its architecture that was fine-tuned to other classes.
 
     Parameters
     ----------
@@ -43,6 +46,15 @@ def load_model(
         None takes the published file, which is installed with the package for
         ``"efficientnet_lite0"`` and is otherwise downloaded once and verified. ``"random"`` draws
         weights, for benchmarks.
+        How many classes there are follows from the last layer in the file. Names may have
+        ``module.``, ``model.`` and the like in front of them, as data parallelism and Lightning
+        leave them, and the state dict may lie in a checkpoint under ``"state_dict"``, ``"model"``
+        or ``"model_state_dict"``.
+    labels : sequence or mapping, optional
+        Names of the classes, as `Classifier.from_function` takes them: one for each in the file.
+        By default those of ImageNet, or the indices where there are not a thousand classes. With
+        another number of classes than the published one Laplace's correction is off, because the
+        number of training images is not known.
     mean_image : path, optional
         For ``"bvlc_alexnet"``: Caffe's mean image (``ilsvrc_2012_mean.npy``), of which the
         middle is subtracted in place of the mean colour, as in training.
@@ -67,11 +79,15 @@ def load_model(
         )
     # Before the weights, which may take a while.
     with_mean = _with_mean(network, mean_image)
+    names = None if labels is None else ordered(labels)
     if weights is not None and os.fspath(weights) == "random":
+        if names is not None:
+            network = _with_classes(network, len(names), names)
         params = network.random_params(jax.random.key(0))
     else:
         path = fetch(network, progress=progress) if weights is None else Path(weights)
-        params = jax.tree.map(jax.numpy.asarray, load_params(network, path))
+        network, arrays = _read(network, path, names)
+        params = jax.tree.map(jax.numpy.asarray, arrays)
     return network.with_params(with_mean(params))
 
 
@@ -88,12 +104,23 @@ def load_params(network: Network, path: Path) -> LayerParams:
     FileNotFoundError, ValueError
         If the file is missing, damaged or of another network.
     """
+    return _read(network, path)[1]
+
+
+def _read(
+    network: Network, path: Path, labels: tuple[str, ...] | None = None
+) -> tuple[Network, LayerParams]:
+    """Read a file, and give the network as many classes as that has."""
     file, source = read_weights(path), str(path)
     is_caffe = file.kind == "caffemodel"
     if not is_caffe and any(name.endswith(KERNEL) for name in file.arrays):
-        return match_arrays(file.arrays, network.param_shapes, source)
+        own = file.arrays.get(f"{network.scores}{KERNEL}")
+        network = _with_classes(network, None if own is None else own.shape[-1], labels)
+        return network, match_arrays(file.arrays, network.param_shapes, source)
     if is_caffe == (network.form == "caffemodel"):
-        return published_params(network, file.arrays, source)
+        arrays = unwrapped(network, file.arrays)
+        network = _with_classes(network, published_classes(network, arrays), labels)
+        return network, published_params(network, arrays, source)
     published = {"caffemodel": "Caffe model", "pth": "PyTorch checkpoint"}[network.form]
     raise ArgumentValueError(
         "weights",
@@ -102,6 +129,23 @@ def load_params(network: Network, path: Path) -> LayerParams:
         "give that, or what `pdjax weights convert` made of it",
         value=path,
     )
+
+
+def _with_classes(network: Network, count: int | None, labels: tuple[str, ...] | None) -> Network:
+    """Give a network the classes that there are; where they are not known, it keeps its own."""
+    if count is None or network.num_classes is None:
+        count = network.num_classes if labels is None else len(labels)
+    if labels is not None and len(labels) != count:
+        raise ArgumentValueError(
+            "labels",
+            f"are {len(labels)} names for the {count} classes in the weights",
+            "name each of them, in the order of the last layer",
+        )
+    if count is None or (network.num_classes is None and labels is None):
+        return network
+    if network.num_classes is None:
+        return dataclasses.replace(network, labels=labels)
+    return network.with_classes(count, labels)
 
 
 def _with_mean(

@@ -10,6 +10,7 @@ the convolution before it.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
 import jax
@@ -18,12 +19,16 @@ import numpy as np
 from pdjax.models.network import Form, Network, Place
 from pdjax.weights.match import LayerParams, flat, match_arrays
 
-__all__ = ["published_params"]
+__all__ = ["published_classes", "published_params", "unwrapped"]
 
 KERNEL: dict[Form, str] = {"caffemodel": "kernel", "pth": "weight"}
 NORM_PARTS = ("weight", "bias", "running_mean", "running_var")
 # How many batches a batch norm has seen, which nothing here needs.
 COUNTER = ".num_batches_tracked"
+
+
+WRAPPED = re.compile(r"((module|model|net|network|backbone|_orig_mod)\.)+")
+"""What data parallelism, compilation and frameworks of training put in front of names."""
 
 
 def published_params(
@@ -68,6 +73,34 @@ def published_params(
     params = {layer: _converted(modules, place, network) for layer, place in places.items()}
     # Once more: what was finite may not be so any longer with its batch norm folded in.
     return match_arrays(flat(params), shapes, source)
+
+
+def unwrapped(network: Network, arrays: Mapping[str, np.ndarray]) -> Mapping[str, np.ndarray]:
+    """Take from names what training put in front of them, such as ``module.`` and ``model.``.
+
+    Where the first layer of the network is found behind such words, everything else is left out:
+    weights of a loss, or a second network beside it.
+    """
+    probe = f"{network.place(next(iter(network.param_shapes))).module}.{KERNEL[network.form]}"
+    for name in arrays:
+        front = name.removesuffix(probe)
+        if front != name and WRAPPED.fullmatch(front):
+            return {
+                inner.removeprefix(front): array
+                for inner, array in arrays.items()
+                if inner.startswith(front)
+            }
+    return arrays
+
+
+def published_classes(network: Network, arrays: Mapping[str, np.ndarray]) -> int | None:
+    """Return how many classes the last layer in a file has; None where that is not to be seen."""
+    if network.scores is None:
+        return None
+    kernel = arrays.get(f"{network.place(network.scores).module}.{KERNEL[network.form]}")
+    if kernel is None or kernel.ndim < 2:
+        return None
+    return int(kernel.shape[0 if network.form == "pth" else -1])
 
 
 def _wanted(

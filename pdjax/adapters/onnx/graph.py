@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from pdjax.weights.readers.protobuf import BYTES, FIXED32, VARINT, Field, Walk, text, varints
 from pdjax.weights.readers.onnx import DTYPES, read_tensor
+from pdjax.weights.readers.protobuf import BYTES, FIXED32, VARINT, Field, Walk, text, varints
 
 __all__ = ["Graph", "Node", "Value", "read_graph"]
 
@@ -180,6 +180,9 @@ def _value(walk: Walk, message: memoryview) -> Value:
 
 def _side(walk: Walk, message: memoryview) -> int | None:
     # Some exporters write a side that is left open as 0 or as -1.
-    sides = [_signed(np.array([side.value], np.uint64))[0] for side in walk.fields(message)
-             if side.number == 1 and side.wire == VARINT]
+    sides = [
+        _signed(np.array([side.value], np.uint64))[0]
+        for side in walk.fields(message)
+        if side.number == 1 and side.wire == VARINT
+    ]
     return next((side for side in sides if side > 0), None)

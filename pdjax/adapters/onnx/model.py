@@ -216,9 +216,7 @@ def _run(program: _Program, params: Params, images: jax.Array) -> tuple[Outputs,
     dtype = program.image.dtype
     if dtype is not None and not np.issubdtype(dtype, np.floating):
         raise ValueError(f"it takes images of {dtype.name}")
-    values: dict[str, Any] = {
-        program.image.name: images if dtype is None else images.astype(dtype)
-    }
+    values: dict[str, Any] = {program.image.name: images if dtype is None else images.astype(dtype)}
     for node in program.nodes:
         where = f"{node.operation} that makes {printable(node.outputs[0])!r}"
         inputs = []
@@ -262,14 +260,14 @@ def _run_each(program: _Program, params: Params, images: jax.Array) -> tuple[Out
     def one(image: jax.Array) -> tuple[Outputs, Outputs]:
         found = _run(program, params, image[None])
         orders.append((list(found[0]), list(found[1])))
-        first: Callable[[jax.Array], jax.Array] = lambda value: (
-            value[0] if value.ndim and value.shape[0] == 1 else value
+        return jax.tree.map(
+            lambda value: value[0] if value.ndim and value.shape[0] == 1 else value, found
         )
-        return jax.tree.map(first, found)
 
     made = jax.vmap(one)(images)
     hidden, outputs = (
-        {name: values[name] for name in order} for values, order in zip(made, orders[0], strict=True)
+        {name: values[name] for name in order}
+        for values, order in zip(made, orders[0], strict=True)
     )
     return hidden, outputs
 

@@ -30,6 +30,8 @@ MAGIC_NUMBER = 0x1950A86A20F9469CFC6C
 VERSION = 1001
 ZIP_MAGIC = b"PK\x03\x04"
 PICKLE_NAME = re.compile(r"[^/]+/data\.pkl")
+WRAPPERS = ("state_dict", "model", "model_state_dict")
+"""What checkpoints of training call the state dict in them."""
 # Tied weights make the tensors larger than the file: up to this many times.
 MAX_SHARING = 4
 
@@ -40,8 +42,8 @@ def read_pth(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
     Parameters
     ----------
     path : path
-        A file that ``torch.save`` made of a state dict, or of ``{"state_dict": state_dict, ...}``,
-        in the old form or in the zip form.
+        A file that ``torch.save`` made of a state dict, or of a dict that has one under
+        ``"state_dict"``, ``"model"`` or ``"model_state_dict"``, in the old form or in the zip form.
 
     Returns
     -------
@@ -134,8 +136,8 @@ def _tensors(value: object) -> dict[str, Tensor]:
     """Return the tensors of a state dict, or of the one in a dict around it."""
     if not isinstance(value, dict):
         raise ValueError("it is not a state dict")
-    inner = value.get("state_dict", value)
-    state = inner if isinstance(inner, dict) else value
+    inner = [value[name] for name in WRAPPERS if isinstance(value.get(name), dict)]
+    state = inner[0] if inner else value
     tensors = {
         name: entry
         for name, entry in state.items()

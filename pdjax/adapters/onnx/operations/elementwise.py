@@ -78,8 +78,9 @@ def _cast(call: Call) -> Value:
     code = call.int("to", 0)
     if code not in DTYPES:
         raise ValueError(f"it casts to the unknown data type {code}")
-    return call.x.astype(jax.dtypes.canonicalize_dtype(DTYPES[code]) if not call.numpy
-                         else np.dtype(DTYPES[code]))
+    return call.x.astype(
+        jax.dtypes.canonicalize_dtype(DTYPES[code]) if not call.numpy else np.dtype(DTYPES[code])
+    )
 
 
 def _clip(call: Call) -> Value:

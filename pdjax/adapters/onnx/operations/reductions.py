@@ -34,11 +34,11 @@ def _square(_: Any, x: Any) -> Any:
 OPERATIONS: dict[str, Operation] = {
     "ReduceL1": _reduction("sum", lambda xp, x: xp.abs(x)),
     "ReduceL2": _reduction("sum", _square, lambda xp, x: xp.sqrt(x)),
-    "ReduceLogSumExp": lambda call: _reduction(
-        "sum", lambda xp, x: xp.exp(x), lambda xp, x: xp.log(x)
-    )(call)
-    if call.numpy
-    else _log_sum_exp(call),
+    "ReduceLogSumExp": lambda call: (
+        _reduction("sum", lambda xp, x: xp.exp(x), lambda xp, x: xp.log(x))(call)
+        if call.numpy
+        else _log_sum_exp(call)
+    ),
     "ReduceMax": _reduction("max"),
     "ReduceMean": _reduction("mean"),
     "ReduceMin": _reduction("min"),

@@ -61,9 +61,7 @@ def _unsqueeze(call: Call) -> Value:
     x, axes = call.x, call.ints("axes", 1) or []
     where = {_axis(axis, x.ndim + len(axes)) for axis in axes}
     left = iter(x.shape)
-    return x.reshape(
-        [1 if axis in where else next(left) for axis in range(x.ndim + len(axes))]
-    )
+    return x.reshape([1 if axis in where else next(left) for axis in range(x.ndim + len(axes))])
 
 
 def _concat(call: Call) -> Value:
@@ -72,9 +70,7 @@ def _concat(call: Call) -> Value:
     images, declared = call.batch
     if axis and declared and {value.shape[0] for value in values} == {1, images}:
         # A part that does not depend on the image, in a file made for one image.
-        values = [
-            call.xp.broadcast_to(value, (images, *value.shape[1:])) for value in values
-        ]
+        values = [call.xp.broadcast_to(value, (images, *value.shape[1:])) for value in values]
     return call.xp.concatenate(values, axis)
 
 
@@ -133,8 +129,9 @@ def _expand(call: Call) -> Value:
 
 def _tile(call: Call) -> Value:
     repeats = call.ints("repeats", 1) or []
-    bounded([side * times for side, times in zip(call.x.shape, repeats, strict=True)],
-            call.batch[0])
+    bounded(
+        [side * times for side, times in zip(call.x.shape, repeats, strict=True)], call.batch[0]
+    )
     return call.xp.tile(call.x, repeats)
 
 
@@ -148,8 +145,7 @@ def _pad(call: Call) -> Value:
     widths = [(0, 0)] * x.ndim
     for axis, before, after in zip(axes, pads[: len(axes)], pads[len(axes) :], strict=True):
         widths[_axis(axis, x.ndim)] = (before, after)
-    bounded([side + sum(width) for side, width in zip(x.shape, widths, strict=True)],
-            call.batch[0])
+    bounded([side + sum(width) for side, width in zip(x.shape, widths, strict=True)], call.batch[0])
     # Less than zero cuts off.
     cut = tuple(
         slice(max(-before, 0), side - max(-after, 0))
@@ -164,8 +160,13 @@ def _pad(call: Call) -> Value:
 
 
 def _constant(call: Call) -> Value:
-    for name, dtype in (("value", None), ("value_float", np.float32), ("value_int", np.int64),
-                        ("value_floats", np.float32), ("value_ints", np.int64)):
+    for name, dtype in (
+        ("value", None),
+        ("value_float", np.float32),
+        ("value_int", np.int64),
+        ("value_floats", np.float32),
+        ("value_ints", np.int64),
+    ):
         if name in call.attributes:
             return np.asarray(call.attributes[name], dtype)
     raise ValueError("a constant has no numbers")
@@ -179,11 +180,11 @@ def _constant_of_shape(call: Call) -> Value:
 
 
 def _range(call: Call) -> Value:
-    start, limit, step = (np.asarray(call.known(index)).reshape(()) for index in range(3))
+    start, limit, step = (np.asarray(call.known(index)).reshape(()).item() for index in range(3))
     if not step:
         raise ValueError("a range does not end")
     bounded([max(math.ceil((limit - start) / step), 0)])
-    return np.arange(start, limit, step, dtype=start.dtype)
+    return np.arange(start, limit, step, dtype=call.x.dtype)
 
 
 def _shape(call: Call) -> Value:
@@ -219,7 +220,7 @@ def _resize(call: Call) -> Value:
         new[0] = images if declared and new[0] == declared else new[0]
         factors = [size / side for size, side in zip(new, x.shape, strict=True)]
     else:
-        factors = [float(scale) for scale in (given if scales is None else scales)]
+        factors = [float(scale) for scale in np.asarray(given if scales is None else scales)]
         new = [math.floor(side * f) for side, f in zip(x.shape, factors, strict=True)]
     bounded(new, call.batch[0])
     mode = call.text("mode", "nearest")

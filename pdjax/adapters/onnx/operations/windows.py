@@ -77,9 +77,7 @@ def _transposed(call: Call) -> Value:
         raise ValueError("a transposed convolution gives its output shape")
     given = call.ints("pads") or [0] * 2 * rank
     reach = [gap * (side - 1) for gap, side in zip(dilation, kernel.shape[2:], strict=True)]
-    pads = [
-        (reach[i] - given[i], reach[i] - given[rank + i] + more[i]) for i in range(rank)
-    ]
+    pads = [(reach[i] - given[i], reach[i] - given[rank + i] + more[i]) for i in range(rank)]
     # From (in, out / groups, ...) to (out, in / groups, ...), and each window turned around.
     inputs, outs = kernel.shape[:2]
     kernel = kernel.reshape(groups, inputs // groups, outs, *kernel.shape[2:])
@@ -127,9 +125,11 @@ def _pooling(call: Call) -> tuple[list[int], list[int], list[int], Pads, Pads]:
 
 
 def _max_pool(call: Call) -> Value:
-    if len(call.attributes.get("storage_order", [])) if isinstance(
-        call.attributes.get("storage_order"), list
-    ) else call.int("storage_order", 0):
+    if (
+        len(call.attributes.get("storage_order", []))
+        if isinstance(call.attributes.get("storage_order"), list)
+        else call.int("storage_order", 0)
+    ):
         raise ValueError("a pooling counts in another order")
     x = jnp.asarray(call.x)
     window, stride, dilation, _, pads = _pooling(call)

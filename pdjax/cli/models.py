@@ -1,0 +1,178 @@
+"""What ``--model`` stands for: a published network, an ONNX file, or a name in a Python module."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import Any, NamedTuple
+
+import pdjax
+from pdjax._checks import ArgumentTypeError, ArgumentValueError
+from pdjax._files import existing_file
+from pdjax.classifier import Classifier
+
+__all__ = ["ModelOptions", "load_classifier", "read_labels"]
+
+MAX_LABEL_BYTES = 2**24
+ID_TO_LABEL = "id2label"
+ONNX = ".onnx"
+
+
+class ModelOptions(NamedTuple):
+    """The options of the command line about a network, as they are typed."""
+
+    model: str
+    weights: Path | None = None
+    labels: Path | None = None
+    outputs: str | None = None
+    mean: str | None = None
+    std: str | None = None
+
+
+def load_classifier(options: ModelOptions, *, progress: bool) -> Classifier:
+    """Return the classifier that the options stand for.
+
+    Raises
+    ------
+    ValueError, TypeError, FileNotFoundError
+        If there is no such model, or an option does not go with its kind.
+    """
+    labels = None if options.labels is None else read_labels(options.labels)
+    if Path(options.model).suffix.lower() == ONNX:
+        _refuse(options, ("weights",), "an ONNX file, which holds them")
+        return pdjax.wrap(
+            options.model,
+            labels=labels,
+            outputs=options.outputs,
+            mean=parse_numbers(options.mean, "mean"),
+            std=parse_numbers(options.std, "std"),
+        )
+    if ":" in options.model:
+        _refuse(
+            options, ("weights", "labels", "outputs", "mean", "std"), "a classifier of your own"
+        )
+        return _named(options.model)
+    _refuse(options, ("outputs", "mean", "std"), "a published network, which knows its own")
+    return pdjax.load_model(options.model, options.weights, labels=labels, progress=progress)
+
+
+def read_labels(path: Path) -> Any:
+    """Read names of classes: one a line, or JSON.
+
+    JSON may hold a list, names by index (``id2label``, also within a ``config.json`` of Hugging
+    Face), or indices by name (``class_indices``).
+    """
+    path = existing_file(path, "labels")
+    if path.stat().st_size > MAX_LABEL_BYTES:
+        raise ArgumentValueError(
+            "labels", "is too large for names of classes", "give one name a line", value=path
+        )
+    try:
+        text = path.read_text("utf-8-sig")
+        if path.suffix.lower() != ".json" and not text.lstrip().startswith(("[", "{")):
+            return [line.strip() for line in text.rstrip().splitlines()]
+        found = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise ArgumentValueError(
+            "labels",
+            f"cannot be read as names of classes ({type(error).__name__})",
+            "give a text file in UTF-8 with one name a line, or JSON",
+            value=path,
+        ) from error
+    if isinstance(found, dict):
+        found = found.get(ID_TO_LABEL, found)
+    if isinstance(found, dict) and all(name.isdecimal() for name in found):
+        # Keys of JSON are texts.
+        return {int(index): name for index, name in found.items()}
+    return found
+
+
+def parse_numbers(text: str | None, argument: str) -> float | tuple[float, ...] | None:
+    """Read ``0.5``, or a number for each channel: ``0.485,0.456,0.406``.
+
+    Examples
+    --------
+    >>> parse_numbers("0.5", "mean"), parse_numbers("0.485, 0.456, 0.406", "mean")
+    (0.5, (0.485, 0.456, 0.406))
+    """
+    if text is None:
+        return None
+    try:
+        numbers = tuple(float(part) for part in text.split(","))
+    except ValueError:
+        raise ArgumentValueError(
+            argument, "must be a number, or one for each channel with commas between", value=text
+        ) from None
+    return numbers[0] if len(numbers) == 1 else numbers
+
+
+def _named(model: str) -> Classifier:
+    """Return what ``package.module:name`` or ``file.py:name`` stands for."""
+    place, _, name = model.rpartition(":")
+    found: Any = _module(place, model)
+    for part in name.split("."):
+        if not hasattr(found, part):
+            raise ArgumentValueError(
+                "model",
+                f"names {name!r}, which {place!r} does not have",
+                "write package.module:name, with the name of a Classifier or of a function",
+                value=model,
+            )
+        found = getattr(found, part)
+    if not isinstance(found, Classifier) and callable(found):
+        found = _called(found, model)
+    if not isinstance(found, Classifier):
+        raise ArgumentTypeError(
+            "model",
+            f"stands for a {type(found).__name__}, which is no Classifier",
+            "make one with pdjax.wrap or pdjax.Classifier.from_function",
+            value=model,
+        )
+    return found
+
+
+def _called(maker: Callable[[], Any], model: str) -> Any:
+    try:
+        return maker()
+    except TypeError as error:
+        raise ArgumentTypeError(
+            "model",
+            f"stands for a function that cannot be called without arguments ({error})",
+            "give one that makes a Classifier by itself",
+            value=model,
+        ) from error
+
+
+def _module(place: str, model: str) -> ModuleType:
+    # As `python -m` does: modules of the folder that the command is typed in are found.
+    folder = str(Path.cwd())
+    if folder not in sys.path:
+        sys.path.insert(0, folder)
+    try:
+        if not place.endswith(".py"):
+            return importlib.import_module(place)
+        path = existing_file(Path(place), "model")
+        spec = importlib.util.spec_from_file_location(path.stem, path)
+        if spec is None or spec.loader is None:
+            raise ImportError("it is no Python file")
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        return module
+    except ImportError as error:
+        raise ArgumentValueError(
+            "model",
+            f"names {place!r}, which cannot be imported ({error})",
+            "write package.module:name or file.py:name, as seen from this folder",
+            value=model,
+        ) from error
+
+
+def _refuse(options: ModelOptions, names: tuple[str, ...], kind: str) -> None:
+    for name in names:
+        if getattr(options, name) is not None:
+            raise ArgumentValueError(name, f"does not go with {kind}", "leave it out")
