@@ -156,7 +156,9 @@ def test_the_pure_core_warns_of_a_range_that_nobody_gave(untyped) -> None:
     with refused("image", TypeError):
         jax.jit(lambda image: f(image, GREY).relevance)(jnp.ones(SHAPE, jnp.uint8))
     traced = jax.jit(lambda image: f(image, GREY).relevance["prob"])(2 * UNIT - 1)
-    np.testing.assert_allclose(traced, f(2 * UNIT - 1, GREY, bounds=None).relevance["prob"], atol=1e-5)
+    np.testing.assert_allclose(
+        traced, f(2 * UNIT - 1, GREY, bounds=None).relevance["prob"], atol=1e-5
+    )
 
 
 class Own:

@@ -142,11 +142,12 @@ class Checkpoint:
             run = None
         if not isinstance(run, dict):
             return ["everything"]
-        # What a run of before did not have, it does not mention.
+        # A run of a whole image mentions none of its parts, and neither did any run before.
+        own, former = self._run, {**self._run, **self._formerly}
         return [
             name
-            for name in dict.fromkeys((*self._run, *PARTS))
-            if run.get(name) != self._run.get(name) and run.get(name) != self._formerly.get(name)
+            for name in dict.fromkeys((*own, *PARTS))
+            if run.get(name) not in (own.get(name), former.get(name))
         ]
 
     def _layers_unlike(self, outputs: Sequence[np.ndarray]) -> list[str]:

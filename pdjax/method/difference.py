@@ -197,6 +197,11 @@ def prediction_difference(
         where=where,
         channels=channels,
     )
+    hidden = check_channels(channels, image.shape[-1])
+    reads = readouts_by_channel(reads, hidden)
+    reference = named_by_channel(readings.reduce(undisturbed, chosen), hidden)
+    if concrete((reference, moments.mean)):
+        warn_of_rounding(reads, reference, moments.mean)
     grid, part = WindowGrid(image.shape[:-1], sampler.window, stride), None
     replicates = jnp.full(grid.size, scheme.replicates)
     if where is not None:
@@ -206,13 +211,8 @@ def prediction_difference(
             lambda a: jnp.zeros((grid.size, *a.shape[1:]), a.dtype).at[windows].set(a), moments
         )
         replicates = jnp.zeros_like(replicates).at[windows].set(scheme.replicates)
-    hidden = check_channels(channels, image.shape[-1])
-    reads = readouts_by_channel(reads, hidden)
-    reference = named_by_channel(readings.reduce(undisturbed, chosen), hidden)
     pixels = None if part is None else jnp.asarray(part)
     maps = relevance_maps(reference, moments, replicates, grid, reads, pixels)
-    if concrete((reference, moments.mean)):
-        warn_of_rounding(reads, reference, moments.mean)
     if concrete(tried):
         return maps
     fine = named_by_channel(sound(tried, heads), hidden)

@@ -10,7 +10,7 @@ and not kept: for a region of a thousand pixels in colour they take 70 MB and ab
 from __future__ import annotations
 
 import dataclasses
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -34,6 +34,7 @@ Time grows with the third power of it and memory with the second: here, some sec
 """
 
 
+@runtime_checkable
 class RegionContents(Protocol):
     """Contents of the boxes of regions, in which the pixels of other regions are the image's."""
 

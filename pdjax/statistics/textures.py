@@ -164,8 +164,9 @@ class PatchMixture:
         seed = int(jax.random.bits(chosen))
         _, table = fit_autocovariance(source, largest)
         variance = float(np.trace(table[tuple(size - 1 for size in largest)])) / source.channels
-        span = 6 * math.sqrt(variance) if source.bounds is None else np.ptp(source.bounds)
-        width = 0.0 if levels is None else float(span) / (levels - 1)
+        span = math.inf if source.bounds is None else source.bounds[1] - source.bounds[0]
+        span = span if math.isfinite(span) else 6 * math.sqrt(variance)
+        width = 0.0 if levels is None else span / (levels - 1)
         rows = noisy_differences(source, sides, num_patches, seed, width)
         floor = width**2 / 12 + FLOOR * variance
         with jax.enable_x64(True):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 
 import jax
@@ -12,15 +13,15 @@ from helpers.gaussian_reference import smooth
 from helpers.refusals import refused
 
 import pdjax
-from pdjax.method.schemes import Scheme
 from pdjax.method.regions import RegionGrid
+from pdjax.method.schemes import Scheme
 from pdjax.samplers.regions import region_contents
 
 KEY = jax.random.key(3)
 SIDE = 14
-IMAGE = np.stack([smooth(SIDE, SIDE, seed) for seed in range(2)], -1).astype(np.float32)
-KERNEL = np.random.default_rng(0).normal(size=(3, 3, 2, 4)).astype(np.float32)
-WEIGHTS = np.random.default_rng(1).normal(size=(4, 3)).astype(np.float32)
+IMAGE = smooth(SIDE, SIDE, 2).astype(np.float32)
+KERNEL = jnp.asarray(np.random.default_rng(0).normal(size=(3, 3, 2, 4)), jnp.float32)
+WEIGHTS = jnp.asarray(np.random.default_rng(1).normal(size=(4, 3)), jnp.float32)
 BOX = (slice(3, 7), slice(5, 8))
 MASK = np.zeros((SIDE, SIDE), bool)
 MASK[BOX] = True
@@ -38,8 +39,11 @@ NET = pdjax.Classifier.from_function(network, None, image_size=SIDE, channels=2)
 
 @functools.cache
 def statistics() -> pdjax.PatchStatistics:
-    images = [np.stack([smooth(30, 30, s), smooth(30, 30, s + 50)], -1) for s in range(6)]
-    return pdjax.PatchStatistics.fit(images, max_patch=12)
+    noise = np.random.default_rng(0).normal(0, 0.03, (6, 30, 30, 2))
+    images = [smooth(30, 30, 2, seed=s) + noise[s] for s in range(6)]
+    return dataclasses.replace(
+        pdjax.PatchStatistics.fit(images, max_patch=12, bounds=None), bounds=(0.0, 1.0)
+    )
 
 
 @functools.cache
@@ -63,7 +67,10 @@ def full() -> pdjax.Explanation:
 @pytest.mark.parametrize("where", [MASK, BOX], ids=["mask", "box"])
 @pytest.mark.parametrize("engine", ["local", "dense"])
 def test_a_part_has_the_numbers_of_the_whole(where, engine) -> None:
-    part, whole = run(where=where, engine=engine), full() if engine == "local" else run(engine=engine)
+    part, whole = (
+        run(where=where, engine=engine),
+        full() if engine == "local" else run(engine=engine),
+    )
     for kind in ("relevance", "standard_error", "layer_relevance", "layer_standard_error"):
         for layer, values in getattr(part, kind).items():
             inside = getattr(whole, kind)[layer][..., MASK]
@@ -252,7 +259,9 @@ def reference_gaussian(index: int, color: str) -> tuple[np.ndarray, np.ndarray]:
     inside = list(map(tuple, np.argwhere(index == LABELS)))
     around = []
     for pixel in np.ndindex(SIDE, SIDE):
-        near = any(max(abs(a - b) for a, b in zip(pixel, p, strict=True)) <= padding for p in inside)
+        near = any(
+            max(abs(a - b) for a, b in zip(pixel, p, strict=True)) <= padding for p in inside
+        )
         if near and pixel not in inside:
             around.append(pixel)
 
@@ -285,7 +294,9 @@ def test_regions_are_drawn_from_the_conditional_gaussian(number, color) -> None:
     # Everything else in the box is the image's own.
     corner = grid.corners[index]
     box = IMAGE[tuple(slice(c, c + k) for c, k in zip(corner, grid.window, strict=True))]
-    np.testing.assert_array_equal(drawn[:, ~mask], np.broadcast_to(box[~mask], drawn[:, ~mask].shape))
+    np.testing.assert_array_equal(
+        drawn[:, ~mask], np.broadcast_to(box[~mask], drawn[:, ~mask].shape)
+    )
     rows = drawn[:, mask].reshape(draws, -1)
     mean, covariance = reference_gaussian(number, color)
     deviation = np.sqrt(np.diag(covariance))
@@ -335,14 +346,16 @@ def test_regions_with_everything_else(tmp_path) -> None:
     split = run(**options, channels=[0, 1])
     assert split.window_relevance["prob[channel 1]"].shape == (3, 4)
     for sampling in ("sobol", "antithetic"):
-        assert np.isfinite(run(**options | {"num_samples": 4}, sampling=sampling).window_relevance["prob"]).all()
+        assert np.isfinite(
+            run(**options | {"num_samples": 4}, sampling=sampling).window_relevance["prob"]
+        ).all()
     state = tmp_path / "state.npz"
     first = run(**options, checkpoint=state)
     np.testing.assert_array_equal(
         run(**options, checkpoint=state).relevance["prob"], first.relevance["prob"]
     )
     with refused("checkpoint"):
-        run(**options | {"regions": np.maximum(LABELS, 0)}, checkpoint=state)
+        run(**options | {"regions": np.where(LABELS == 7, 8, LABELS)}, checkpoint=state)
     for other in (pdjax.ImageMean(3), pdjax.Blur(3), pdjax.Marginal(IMAGE[None], 3)):
         assert np.isfinite(run(**options, sampler=other).window_relevance["prob"]).all()
     assert every.plot("prob", display=IMAGE[..., :1]).axes
@@ -397,9 +410,8 @@ def test_regions_are_not_previewed_and_may_have_too_many_numbers(monkeypatch) ->
     noise = pdjax.ConditionalGaussian(pdjax.PatchStatistics(np.zeros(2), table, 1), 3, 1)
     grid = RegionGrid.of(np.pad(np.zeros((38, 38), int), 40, constant_values=-1), (118, 118))
     assert region_contents(noise, jnp.zeros((118, 118, 2)), grid)
-    many = pdjax.ConditionalGaussian(
-        pdjax.PatchStatistics(np.zeros(5), np.einsum("hw,ab->hwab", table[..., 0, 0], np.eye(5)), 1), 3, 1
-    )
+    five = np.einsum("hw,ab->hwab", table[..., 0, 0], np.eye(5))
+    many = pdjax.ConditionalGaussian(pdjax.PatchStatistics(np.zeros(5), five, 1), 3, 1)
     with refused("regions") as caught:
         region_contents(many, jnp.zeros((118, 118, 5)), grid)
     assert "6,000" in str(caught.value)

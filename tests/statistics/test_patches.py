@@ -92,7 +92,9 @@ def conditional_variance(covariance: np.ndarray, side: int, padding: int) -> flo
     inside[padding:-padding, padding:-padding] = True
     inner, outer = np.flatnonzero(inside), np.flatnonzero(~inside)
     gain = np.linalg.solve(covariance[np.ix_(outer, outer)], covariance[np.ix_(outer, inner)])
-    return float(np.trace(covariance[np.ix_(inner, inner)] - covariance[np.ix_(inner, outer)] @ gain))
+    return float(
+        np.trace(covariance[np.ix_(inner, inner)] - covariance[np.ix_(inner, outer)] @ gain)
+    )
 
 
 def test_small_images_do_not_vary_more_than_they_should() -> None:
