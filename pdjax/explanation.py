@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -13,8 +13,10 @@ from pdjax._checks import ArgumentValueError
 from pdjax._files import atomic_path, read_npz, write_npz
 from pdjax._result_file import packed, unpacked
 from pdjax.method.schemes import SCHEMES
+from pdjax.picture.look import Look, with_look
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 __all__ = ["Explanation", "stride_in_words"]
@@ -96,96 +98,128 @@ class Explanation:
         # Files that were written before there was a choice have independent samples.
         scheme = settings.get("sampling", SCHEMES[0])
         samples += "" if scheme == SCHEMES[0] else f" ({scheme})"
-        correction = settings["num_training_images"]
         return (
             f"{settings['model']}; {settings['sampler']}; "
             f"{hidden}, {samples}, {settings['passes']:,} forward passes"
-            + ("" if correction is None else f"; Laplace's correction with N = {correction:,}")
         )
 
     def titles(self, layer: str) -> list[str]:
-        """One line per unit of a layer: its name, and what the network gives for it."""
+        """One line per unit of a layer: its name, and what the network gives for it.
+
+        Of a class with synonyms, ``"tabby, tabby cat"``, the first is its name here, unless
+        another class has the same.
+        """
         is_probability = layer in self.settings["probabilities"]
         symbol = "p" if is_probability else layer
         return [
             f"{name}, {symbol} = {value:.3g}"
-            for name, value in zip(self._full_names(layer), self.prediction[layer], strict=True)
+            for name, value in zip(self._short_names(layer), self.prediction[layer], strict=True)
         ]
 
+    @with_look
     def plot(
         self,
         layer: str | None = None,
-        units: Sequence[int] | None = None,
+        units: Sequence[int] | Literal["layer"] | None = None,
         *,
         show_error: bool = False,
-        mute_uncertain: bool = False,
-        display: np.ndarray | None = None,
+        show_image: bool = False,
+        only: str | None = None,
+        ax: Axes | Sequence[Axes] | None = None,
+        look: Look,
     ) -> Figure:
-        """Draw relevance over the photo.
+        """Draw relevance over the photo; of volumes in slices, of series over their lines.
 
-        A layer with one number per class gives a row per class: photo, relevance and overlay. A
-        hidden layer gives a grid of its feature maps, strongest first.
+        A layer with one number per class gives a row per class: relevance and overlay, beside the
+        photo. A hidden layer gives a grid of its feature maps, strongest first.
 
         Parameters
         ----------
         layer : str, optional
             The layer; by default the last one explained.
-        units : sequence of int, optional
+        units : sequence of int or "layer", optional
             Rows of ``relevance[layer]`` to draw; by default the first ten classes, or the sixteen
-            strongest feature maps.
+            strongest feature maps. ``"layer"`` draws the mean of a whole hidden layer.
         show_error : bool
-            Whether to show the standard error as well; for classes only.
-        mute_uncertain : bool
-            Whether pixels whose relevance is less than two standard errors from zero are grey, or
-            uncoloured over the photo.
-        display : float array, shape (*spatial, 1 or 3), optional
-            A picture to draw instead of the image, in [0, 1]. By default the image itself, from
-            its bounds to [0, 1], or from its least to its largest value where it has none.
+            Whether to show the standard error as well; not for a grid of feature maps.
+        show_image : bool
+            Whether a grid of feature maps begins with the image.
+        only : {"overlay", "map", "image"}, optional
+            Nothing but this panel of the first row, without words and frame; `save_figure` writes
+            a dot for every pixel.
+        ax : matplotlib Axes or sequence of them, optional
+            Draw ``only`` this panel, by default the overlay, into axes of a figure of your own,
+            one for each row; one axes gets the first.
+        look
+            Keywords of `pdjax.picture.Look`: ``scale``, ``mode``, ``sign``, ``mute_uncertain``,
+            ``cmap``, ``alpha``, ``title``, ``display``, ``bands`` and others.
 
         Returns
         -------
         matplotlib.figure.Figure
+            Notebooks show it at the end of the cell.
         """
         from pdjax.picture import feature_map_grid, relevance_figure
 
         layer = self._layer(layer)
-        if layer in self.layer_relevance:
-            rows = self._strongest(layer, units)
-            names = self._full_names(layer)
-            return feature_map_grid(
-                self._on_image(self.relevance[layer][rows]),
-                unit=f"{layer}: {self.measures[layer]}",
-                image=self._shown(display),
-                count=len(rows),
-                names=[names[row] for row in rows],
+        hidden = layer in self.layer_relevance
+        look = self._look(look)
+        one_panel = only is not None or ax is not None
+        whole = isinstance(units, str)
+        grid = hidden and not one_panel and not whole
+        for argument, wanted, fits in (
+            ("show_error", show_error, not grid and not one_panel),
+            ("show_image", show_image, grid),
+        ):
+            if wanted and not fits:
+                raise ArgumentValueError(
+                    argument, "does nothing for this picture", "leave it out", value=True
+                )
+        if units is None and one_panel:
+            units = self._first(layer)[: 1 if ax is None else np.size(np.asarray(ax, object))]
+        if not grid:
+            maps, errors, titles = self._of(layer, units)
+            return relevance_figure(
+                self.image,
+                maps,
+                titles=titles,
+                unit=self.measures[layer],
                 caption=self.caption,
-                standard_error=self._on_image(self.standard_error[layer][rows]),
-                mute_uncertain=mute_uncertain,
+                standard_error=errors,
+                show_error=show_error,
+                only=only,
+                ax=ax,
+                look=look,
             )
-        rows = self._rows(layer, units, MAX_ROWS)
-        return relevance_figure(
-            self._shown(display),
+        rows = self._strongest(
+            layer, None if isinstance(units, str) else units, MAX_MAPS - show_image
+        )
+        names = self._full_names(layer)
+        return feature_map_grid(
             self._on_image(self.relevance[layer][rows]),
-            titles=[self.titles(layer)[row] for row in rows],
-            unit=self.measures[layer],
+            unit=f"{layer}: {self.measures[layer]}",
+            image=self.image,
+            count=len(rows),
+            names=[names[row] for row in rows],
             caption=self.caption,
             standard_error=self._on_image(self.standard_error[layer][rows]),
-            show_error=show_error,
-            mute_uncertain=mute_uncertain,
+            show_image=show_image,
+            look=look,
         )
 
+    @with_look
     def compare(
         self,
         layers: Sequence[str] | None = None,
         units: Sequence[int] | None = None,
         *,
-        mute_uncertain: bool = False,
-        display: np.ndarray | None = None,
+        look: Look,
     ) -> Figure:
         """Draw the relevance of the same classes in several layers side by side.
 
         With the layer before the softmax and the probabilities, this shows what speaks for a class
-        at all beside what sets it apart from the others (Zintgraf et al., 2017, figure 7).
+        at all beside what sets it apart from the others (Zintgraf et al., 2017, figure 7). For
+        several explanations see `pdjax.compare`.
 
         Parameters
         ----------
@@ -193,9 +227,7 @@ class Explanation:
             Layers that have one row per class; by default all of these that were explained.
         units : sequence of int, optional
             Rows to draw; by default the first ten.
-        mute_uncertain : bool
-            As in `plot`.
-        display : float array, optional
+        look
             As in `plot`.
 
         Returns
@@ -227,24 +259,24 @@ class Explanation:
         probabilities = self.settings["probabilities"]
         titles = self.titles(([each for each in chosen if each in probabilities] or chosen)[-1])
         return comparison_figure(
-            self._shown(display),
+            self.image,
             [self._on_image(self.relevance[layer][rows]) for layer in chosen],
             titles=[titles[row] for row in rows],
             columns=chosen,
             units=[self.measures[layer] for layer in chosen],
             caption=self.caption,
             standard_errors=[self._on_image(self.standard_error[each][rows]) for each in chosen],
-            mute_uncertain=mute_uncertain,
+            look=self._look(look),
         )
 
+    @with_look
     def to_html(
         self,
         path: str | os.PathLike[str],
         layer: str | None = None,
-        units: Sequence[int] | None = None,
+        units: Sequence[int] | Literal["layer"] | None = None,
         *,
-        mute_uncertain: bool = False,
-        display: np.ndarray | None = None,
+        look: Look,
     ) -> None:
         """Write a page to look around in: one file that needs nothing else.
 
@@ -252,31 +284,46 @@ class Explanation:
         ----------
         path : path
             The file to write.
-        layer, units
-            As in `plot`.
-        mute_uncertain : bool
-            As in `plot`, when the page is opened; a box in the page switches it.
-        display : float array, optional
-            As in `plot`.
+        layer, units, look
+            As in `plot`; what can be switched in the page is what it opens with.
+
+        Raises
+        ------
+        ValueError
+            If the image is a volume; `plot` draws slices of it.
         """
         from pdjax.picture import relevance_html
 
         layer = self._layer(layer)
         hidden = layer in self.layer_relevance
-        rows = self._strongest(layer, units) if hidden else self._rows(layer, units, MAX_ROWS)
+        if hidden and units != "layer":
+            units = self._strongest(layer, units)
+        maps, errors, titles = self._of(layer, units)
         page = relevance_html(
-            self._shown(display),
-            self._on_image(self.relevance[layer][rows]),
-            self._on_image(self.standard_error[layer][rows]),
-            titles=[self.titles(layer)[row] for row in rows],
+            self.image,
+            maps,
+            errors,
+            titles=titles,
             unit=self.measures[layer],
             symbol=self.symbols[layer],
             caption=self.caption,
             rows="units" if hidden else "classes",
-            mute_uncertain=mute_uncertain,
+            look=self._look(look),
         )
         with atomic_path(path) as temporary:
             temporary.write_text(page, encoding="utf-8")
+
+    def _repr_png_(self) -> bytes:
+        """Return the picture of `plot`, which a notebook shows."""
+        from pdjax.picture.saving import png_of
+
+        return png_of(self.plot())
+
+    def _repr_html_(self) -> str:
+        """Return the picture with its settings as text, for what shows no bare pictures."""
+        from pdjax.picture.saving import img_of
+
+        return img_of(self.plot(), repr(self))
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write everything as a compressed ``.npz`` file of plain arrays."""
@@ -313,6 +360,34 @@ class Explanation:
             )
         return layer
 
+    def _look(self, look: Look) -> Look:
+        """Let values be drawn in the range that they were explained in."""
+        bounds = self.settings.get("bounds") if look.bounds is None else look.bounds
+        return dataclasses.replace(look, bounds=bounds)
+
+    def _first(self, layer: str) -> list[int]:
+        """Rows in the order in which they are drawn."""
+        if layer in self.layer_relevance:
+            return self._strongest(layer, None)
+        return self._rows(layer, None, len(self.names[layer]))
+
+    def _of(
+        self, layer: str, units: Sequence[int] | Literal["layer"] | None
+    ) -> tuple[np.ndarray, np.ndarray, list[str]]:
+        """Maps, standard errors and titles of rows, at the size of the image."""
+        if units == "layer":
+            if layer not in self.layer_relevance:
+                raise ArgumentValueError(
+                    "units",
+                    f"'layer' is for hidden layers, and {layer!r} has a row per class",
+                    "give rows, or leave it out",
+                )
+            maps, errors = self.layer_relevance[layer], self.layer_standard_error[layer]
+            return self._on_image(maps[None]), self._on_image(errors[None]), [f"{layer}, mean"]
+        rows, titles = self._rows(layer, units, MAX_ROWS), self.titles(layer)
+        maps, errors = self.relevance[layer][rows], self.standard_error[layer][rows]
+        return self._on_image(maps), self._on_image(errors), [titles[row] for row in rows]
+
     def _rows(self, layer: str, units: Sequence[int] | None, most: int) -> list[int]:
         count = len(self.names[layer])
         rows = list(range(min(count, most))) if units is None else list(units)
@@ -322,13 +397,15 @@ class Explanation:
             )
         return rows
 
-    def _strongest(self, layer: str, units: Sequence[int] | None) -> list[int]:
+    def _strongest(
+        self, layer: str, units: Sequence[int] | None, most: int = MAX_MAPS
+    ) -> list[int]:
         """Rows of a hidden layer, strongest first: those in ``units``, or so many as fit a page."""
         from pdjax.picture import strongest
 
         rows = self._rows(layer, units, len(self.names[layer]))
         maps = self._on_image(self.relevance[layer][rows])
-        return [rows[index] for index in strongest(maps, MAX_MAPS if units is None else None)]
+        return [rows[index] for index in strongest(maps, most if units is None else None)]
 
     def _full_names(self, layer: str) -> list[str]:
         """Names of the units, with what they are: single units are named by their position."""
@@ -339,39 +416,22 @@ class Explanation:
         kinds = ["feature map" if isinstance(unit, int) else "unit" for unit in units]
         return [f"{kind} {name}" for kind, name in zip(kinds, names, strict=True)]
 
-    def _shown(self, display: np.ndarray | None) -> np.ndarray:
-        """Return what is drawn of the image: a picture that was given, or itself in [0, 1].
-
-        A series is a line, which has the unit of the image.
-        """
-        if display is not None:
-            if np.shape(display)[:-1] != self.image.shape[:-1]:
-                raise ArgumentValueError(
-                    "display",
-                    f"of shape {np.shape(display)} does not have the pixels of the image, "
-                    f"{self.image.shape}",
-                    "give one of the same size, with one or three channels",
-                )
-            return display
-        # Files that were written before there were bounds hold images in [0, 1].
-        bounds = self.settings.get("bounds", (0, 1))
-        if self.image.ndim == 2 or (bounds is not None and tuple(bounds) == (0, 1)):
-            return self.image
-        low, high = bounds or (self.image.min(), self.image.max())
-        if not np.isfinite([low, high]).all():
-            low, high = self.image.min(), self.image.max()
-        span = float(high) - float(low) or 1.0
-        return np.clip((self.image - np.float32(low)) / np.float32(span), 0, 1)
+    def _short_names(self, layer: str) -> list[str]:
+        """Names of classes up to the first comma, but for those that would then be the same."""
+        names = self._full_names(layer)
+        if layer in self.layer_relevance:
+            return names
+        short = [name.split(",")[0].strip() for name in names]
+        return [
+            first if first and short.count(first) == 1 else name
+            for first, name in zip(short, names, strict=True)
+        ]
 
     def _on_image(self, maps: np.ndarray) -> np.ndarray:
-        """Enlarge maps (units, *spatial) of a hidden layer's windows to the pixels of the image.
-
-        Where only a part was explained, the rest is masked.
-        """
+        """Enlarge maps (units, *spatial) of a hidden layer's windows to the pixels of the image."""
         for axis, size in enumerate(self.image.shape[:-1], start=1):
             maps = np.take(maps, np.arange(size) * maps.shape[axis] // size, axis)
-        in_part = any(self.settings.get(name) is not None for name in ("where", "regions"))
-        return np.ma.masked_invalid(maps) if in_part else maps
+        return maps
 
 
 def stride_in_words(settings: Mapping[str, Any]) -> str:

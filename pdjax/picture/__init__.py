@@ -6,13 +6,16 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from pdjax.picture.html import relevance_html
+from pdjax.picture.look import Look
 from pdjax.picture.overlay import overlay, relevance_colors, strongest, symmetric_scale
 
 if TYPE_CHECKING:
-    from pdjax.picture.figure import comparison_figure, relevance_figure, save_figure
+    from pdjax.picture.figure import comparison_figure, relevance_figure
     from pdjax.picture.grid import feature_map_grid
+    from pdjax.picture.saving import save_figure
 
 __all__ = [
+    "Look",
     "comparison_figure",
     "feature_map_grid",
     "overlay",
@@ -29,7 +32,7 @@ FIGURES = {
     "comparison_figure": "pdjax.picture.figure",
     "feature_map_grid": "pdjax.picture.grid",
     "relevance_figure": "pdjax.picture.figure",
-    "save_figure": "pdjax.picture.figure",
+    "save_figure": "pdjax.picture.saving",
 }
 
 

@@ -20,7 +20,9 @@ from numpy.typing import ArrayLike
 from PIL import Image
 
 from pdjax._checks import check_choice
-from pdjax.picture._checks import check_errors, check_maps, check_names, check_photo
+from pdjax.picture._checks import check_errors, check_image_and_maps, check_names
+from pdjax.picture._display import displayed
+from pdjax.picture.look import Look, with_look
 from pdjax.picture.overlay import (
     COLOR_STOPS,
     FULL_COLOR,
@@ -57,6 +59,7 @@ WORDS = {
 """What a page calls the rows and their colours; markup, and nothing in it is from outside."""
 
 
+@with_look
 def relevance_html(
     image: ArrayLike,
     relevance: ArrayLike,
@@ -67,7 +70,7 @@ def relevance_html(
     symbol: str = "",
     caption: str,
     rows: str = "classes",
-    mute_uncertain: bool = False,
+    look: Look,
 ) -> str:
     """Return a self-contained HTML page that shows the relevance of one image.
 
@@ -109,10 +112,10 @@ def relevance_html(
         word, or errors are to be used that are not given.
     """
     check_choice("rows", rows, WORDS)
-    photo = check_photo(image)
-    maps = check_maps(relevance, "relevance", shape=photo.shape[:2])
+    given, maps = check_image_and_maps(image, relevance)
+    photo = displayed(given, look)
     names = check_names(titles, "titles", len(maps), "maps")
-    errors = check_errors(standard_error, maps, mute_uncertain=mute_uncertain)
+    errors = check_errors(standard_error, maps, mute_uncertain=look.mute_uncertain)
     if rows == "units":
         order = strongest(maps)
         maps, names = maps[order], tuple(names[index] for index in order)
@@ -141,7 +144,7 @@ def relevance_html(
         "unit": html.escape(unit),
         "caption": html.escape(caption),
         "opacity": str(round(100 * OPACITY)),
-        "certain": "checked" if mute_uncertain else "",
+        "certain": "checked" if look.mute_uncertain else "",
         "gradient": ", ".join(COLOR_STOPS),
         **WORDS[rows],
     }

@@ -70,10 +70,10 @@ def data_of(path):
 
 def test_a_layer_of_classes_has_a_row_for_each(explanation, tmp_path):
     figure = explanation.plot(show_error=True)
-    panels = panels_of(figure)
-    assert len(panels) == 12
+    _, *panels = panels_of(figure)
+    assert len(panels) == 9
     for row in range(3):
-        _, drawn, _, spread = panels[4 * row : 4 * row + 4]
+        drawn, _, spread = panels[3 * row : 3 * row + 3]
         np.testing.assert_array_equal(
             drawn.images[0].get_array(), explanation.relevance["prob"][row]
         )
@@ -81,7 +81,7 @@ def test_a_layer_of_classes_has_a_row_for_each(explanation, tmp_path):
             spread.images[0].get_array(), explanation.standard_error["prob"][row]
         )
     assert titles_of(figure) == explanation.titles("prob")
-    assert label_of(panels[1]) == explanation.measures["prob"]
+    assert label_of(panels[0]) == explanation.measures["prob"]
     assert caption_of(figure).replace("\n", " ") == explanation.caption
     explanation.to_html(tmp_path / "prob.html")
     assert "speak for the class" in (tmp_path / "prob.html").read_text("utf-8")
@@ -103,10 +103,15 @@ def test_picture_and_page_show_the_same_maps_in_the_same_order(explanation, tmp_
     assert "the activation falls" in page
 
 
-@pytest.mark.parametrize(("correction", "words"), [(0, "with N = 0"), (None, "forward passes")])
-def test_captions_end_in_the_correction(explanation, correction, words):
-    settings = explanation.settings | {"num_training_images": correction}
-    assert dataclasses.replace(explanation, settings=settings).caption.endswith(words)
+def test_captions_leave_the_correction_to_the_settings(explanation):
+    assert explanation.settings["num_training_images"] == 100
+    assert explanation.caption.endswith("forward passes")
+
+
+def test_classes_go_by_their_first_name_unless_another_has_it(explanation):
+    names = explanation.names | {"prob": ("tabby, tabby cat", "crane, bird", "crane, machine")}
+    titles = dataclasses.replace(explanation, names=names).titles("prob")
+    assert [title.rpartition(", p =")[0] for title in titles] == ["tabby", *names["prob"][1:]]
 
 
 def test_all_units_that_were_asked_for_are_drawn(explanation):
@@ -123,20 +128,20 @@ def test_single_units_are_called_units(explain):
 
 
 def test_compare_draws_the_layers_that_have_a_row_per_class(explanation):
-    panels = panels_of(explanation.compare())
-    assert [axes.get_xlabel() for axes in panels[-3:]] == ["image", "scores", "prob"]
-    assert len(panels) == 9
+    _, *panels = panels_of(explanation.compare())
+    assert [axes.get_xlabel() for axes in panels[-2:]] == ["scores", "prob"]
+    assert len(panels) == 6
     for row in range(3):
-        for column, layer in ((1, "scores"), (2, "prob")):
-            axes = panels[3 * row + column]
+        for column, layer in enumerate(("scores", "prob")):
+            axes = panels[2 * row + column]
             drawn = axes.images[0].get_array()
             np.testing.assert_array_equal(drawn, explanation.relevance[layer][row])
-            assert label_of(axes) == explanation.measures[layer]
+            assert label_of(axes) == (None if row else explanation.measures[layer])
 
 
 def test_compare_draws_the_chosen_layers_and_rows_titled_by_probability(explanation):
     figure = explanation.compare(layers=("prob", "scores"), units=[2, 0])
-    assert [axes.get_xlabel() for axes in panels_of(figure)[-3:]] == ["image", "prob", "scores"]
+    assert [axes.get_xlabel() for axes in panels_of(figure)[-2:]] == ["prob", "scores"]
     titles = explanation.titles("prob")
     assert titles_of(figure) == [titles[2], titles[0]]
     again = explanation.compare(layers=("scores", "scores"))

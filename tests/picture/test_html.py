@@ -137,7 +137,7 @@ def test_page_opens_as_asked(mute_uncertain):
 @pytest.mark.parametrize(
     ("argument", "change"),
     [
-        ("image", {"image": IMAGE * 255}),
+        ("image", {"image": IMAGE * np.nan}),
         ("relevance", {"relevance": MAPS * np.inf}),
         ("standard_error", {"standard_error": -(MAPS**2)}),
         ("standard_error", {"standard_error": MAPS * np.nan}),
