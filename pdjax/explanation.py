@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
 from collections.abc import Mapping, Sequence
@@ -9,20 +10,33 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from pdjax._checks import ArgumentValueError
+from pdjax._checks import ArgumentError, ArgumentValueError
+from pdjax._drawn import (
+    MAX_MAPS,
+    compared,
+    drawn_of,
+    explained,
+    full_names,
+    in_order,
+    on_image,
+    page_layers,
+    rows_of,
+    shown_look,
+    strongest_of,
+    titles_of,
+)
 from pdjax._files import atomic_path, read_npz, write_npz
 from pdjax._result_file import packed, unpacked
+from pdjax._tables import Box, data_frame, strongest_boxes, write_csv
 from pdjax.method.schemes import SCHEMES
 from pdjax.picture.look import Look, with_look
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from pandas import DataFrame
 
 __all__ = ["Explanation", "stride_in_words"]
-
-MAX_ROWS = 10
-MAX_MAPS = 16
 
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
@@ -109,12 +123,7 @@ class Explanation:
         Of a class with synonyms, ``"tabby, tabby cat"``, the first is its name here, unless
         another class has the same.
         """
-        is_probability = layer in self.settings["probabilities"]
-        symbol = "p" if is_probability else layer
-        return [
-            f"{name}, {symbol} = {value:.3g}"
-            for name, value in zip(self._short_names(layer), self.prediction[layer], strict=True)
-        ]
+        return titles_of(self, layer)
 
     @with_look
     def plot(
@@ -161,9 +170,9 @@ class Explanation:
         """
         from pdjax.picture import feature_map_grid, relevance_figure
 
-        layer = self._layer(layer)
+        layer = explained(self, layer)
         hidden = layer in self.layer_relevance
-        look = self._look(look)
+        look = shown_look(self, look)
         one_panel = only is not None or ax is not None
         whole = isinstance(units, str)
         grid = hidden and not one_panel and not whole
@@ -176,9 +185,9 @@ class Explanation:
                     argument, "does nothing for this picture", "leave it out", value=True
                 )
         if units is None and one_panel:
-            units = self._first(layer)[: 1 if ax is None else np.size(np.asarray(ax, object))]
+            units = in_order(self, layer)[: 1 if ax is None else np.size(np.asarray(ax, object))]
         if not grid:
-            maps, errors, titles = self._of(layer, units)
+            maps, errors, titles = drawn_of(self, layer, units)
             return relevance_figure(
                 self.image,
                 maps,
@@ -191,18 +200,18 @@ class Explanation:
                 ax=ax,
                 look=look,
             )
-        rows = self._strongest(
-            layer, None if isinstance(units, str) else units, MAX_MAPS - show_image
+        rows = strongest_of(
+            self, layer, None if isinstance(units, str) else units, MAX_MAPS - show_image
         )
-        names = self._full_names(layer)
+        names = full_names(self, layer)
         return feature_map_grid(
-            self._on_image(self.relevance[layer][rows]),
+            on_image(self, self.relevance[layer][rows]),
             unit=f"{layer}: {self.measures[layer]}",
             image=self.image,
             count=len(rows),
             names=[names[row] for row in rows],
             caption=self.caption,
-            standard_error=self._on_image(self.standard_error[layer][rows]),
+            standard_error=on_image(self, self.standard_error[layer][rows]),
             show_image=show_image,
             look=look,
         )
@@ -241,32 +250,19 @@ class Explanation:
         """
         from pdjax.picture import comparison_figure
 
-        of_classes = tuple(layer for layer in self.layers if layer not in self.layer_relevance)
-        chosen = of_classes if layers is None else tuple(layers)
-        if len(chosen) < 2 or not set(chosen) <= set(of_classes):
-            raise ArgumentValueError(
-                "layers",
-                "must be at least two layers with one row per class, of those explained "
-                f"{of_classes}",
-                "explain more of them with pdjax.explain(layers=...)",
-                value=layers,
-            )
-        if len({self.names[layer] for layer in chosen}) > 1:
-            raise ArgumentValueError(
-                "layers", "have rows of different classes", "give others", value=chosen
-            )
-        rows = self._rows(chosen[-1], units, MAX_ROWS)
+        chosen = compared(self, layers)
+        rows = rows_of(self, chosen[-1], units)
         probabilities = self.settings["probabilities"]
         titles = self.titles(([each for each in chosen if each in probabilities] or chosen)[-1])
         return comparison_figure(
             self.image,
-            [self._on_image(self.relevance[layer][rows]) for layer in chosen],
+            [on_image(self, self.relevance[layer][rows]) for layer in chosen],
             titles=[titles[row] for row in rows],
             columns=chosen,
             units=[self.measures[layer] for layer in chosen],
             caption=self.caption,
-            standard_errors=[self._on_image(self.standard_error[each][rows]) for each in chosen],
-            look=self._look(look),
+            standard_errors=[on_image(self, self.standard_error[each][rows]) for each in chosen],
+            look=shown_look(self, look),
         )
 
     @with_look
@@ -284,46 +280,97 @@ class Explanation:
         ----------
         path : path
             The file to write.
-        layer, units, look
-            As in `plot`; what can be switched in the page is what it opens with.
+        layer : str, optional
+            Only this one; by default all that were explained, the last one first.
+        units, look
+            As in `plot`, of ``layer``; the page opens with the look, and much of it can be
+            switched there.
 
         Raises
         ------
         ValueError
             If the image is a volume; `plot` draws slices of it.
         """
-        from pdjax.picture import relevance_html
+        from pdjax.picture import explanation_page
 
-        layer = self._layer(layer)
-        hidden = layer in self.layer_relevance
-        if hidden and units != "layer":
-            units = self._strongest(layer, units)
-        maps, errors, titles = self._of(layer, units)
-        page = relevance_html(
+        page = explanation_page(
             self.image,
-            maps,
-            errors,
-            titles=titles,
-            unit=self.measures[layer],
-            symbol=self.symbols[layer],
+            page_layers(self, layer, units),
             caption=self.caption,
-            rows="units" if hidden else "classes",
-            look=self._look(look),
+            look=shown_look(self, look),
         )
         with atomic_path(path) as temporary:
             temporary.write_text(page, encoding="utf-8")
 
-    def _repr_png_(self) -> bytes:
-        """Return the picture of `plot`, which a notebook shows."""
+    def strongest(
+        self, count: int = 5, layer: str | None = None, unit: int = 0, *, sign: str = "both"
+    ) -> list[Box]:
+        """Return the windows of the largest relevance that do not overlap, strongest first.
+
+        Parameters
+        ----------
+        count : int
+            So many, or fewer where there are no more of any relevance.
+        layer : str, optional
+            The layer; by default the last one explained.
+        unit : int
+            The row of the class, feature map or unit.
+        sign : {"both", "positive", "negative"}
+            Whether only evidence in favour, or only evidence against, counts.
+
+        Returns
+        -------
+        list of Box
+            Each with its ``start`` and ``stop`` (pixels of the image), ``relevance`` and
+            ``standard_error``; ``image[box.slices]`` is what it shows.
+        """
+        layer = explained(self, layer)
+        (row,) = rows_of(self, layer, [unit], argument="unit")
+        return strongest_boxes(self, count, layer, row, sign)
+
+    def to_dataframe(self, layer: str | None = None, *, of: str = "windows") -> DataFrame:
+        """Return relevance as a pandas table, a row for every window or pixel of every unit.
+
+        Parameters
+        ----------
+        layer : str, optional
+            Only this one; by default all that were explained.
+        of : {"windows", "pixels"}
+            Windows, with the first pixel and the one after the last on each axis, or pixels.
+
+        Returns
+        -------
+        pandas.DataFrame
+            Columns ``layer``, ``unit``, the place, ``relevance`` and ``standard_error``.
+
+        Raises
+        ------
+        ImportError
+            If pandas is not installed; `to_csv` needs nothing.
+        """
+        return data_frame(self, of, self.layers if layer is None else [explained(self, layer)])
+
+    def to_csv(
+        self, path: str | os.PathLike[str], layer: str | None = None, *, of: str = "windows"
+    ) -> None:
+        """Write the table of `to_dataframe` as a file of comma-separated values."""
+        write_csv(self, path, of, self.layers if layer is None else [explained(self, layer)])
+
+    def _repr_png_(self) -> bytes | None:
+        """Return the picture of `plot`, which a notebook shows; None where there is none."""
         from pdjax.picture.saving import png_of
 
-        return png_of(self.plot())
+        with contextlib.suppress(ArgumentError):
+            return png_of(self.plot())
+        return None
 
-    def _repr_html_(self) -> str:
+    def _repr_html_(self) -> str | None:
         """Return the picture with its settings as text, for what shows no bare pictures."""
         from pdjax.picture.saving import img_of
 
-        return img_of(self.plot(), repr(self))
+        with contextlib.suppress(ArgumentError):
+            return img_of(self.plot(), repr(self))
+        return None
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write everything as a compressed ``.npz`` file of plain arrays."""
@@ -351,87 +398,6 @@ class Explanation:
                 value=os.fspath(path),
             ) from None
         return result
-
-    def _layer(self, layer: str | None) -> str:
-        layer = self.layers[-1] if layer is None else layer
-        if layer not in self.layers:
-            raise ArgumentValueError(
-                "layer", "was not explained", f"choose from {', '.join(self.layers)}", value=layer
-            )
-        return layer
-
-    def _look(self, look: Look) -> Look:
-        """Let values be drawn in the range that they were explained in."""
-        bounds = self.settings.get("bounds") if look.bounds is None else look.bounds
-        return dataclasses.replace(look, bounds=bounds)
-
-    def _first(self, layer: str) -> list[int]:
-        """Rows in the order in which they are drawn."""
-        if layer in self.layer_relevance:
-            return self._strongest(layer, None)
-        return self._rows(layer, None, len(self.names[layer]))
-
-    def _of(
-        self, layer: str, units: Sequence[int] | Literal["layer"] | None
-    ) -> tuple[np.ndarray, np.ndarray, list[str]]:
-        """Maps, standard errors and titles of rows, at the size of the image."""
-        if units == "layer":
-            if layer not in self.layer_relevance:
-                raise ArgumentValueError(
-                    "units",
-                    f"'layer' is for hidden layers, and {layer!r} has a row per class",
-                    "give rows, or leave it out",
-                )
-            maps, errors = self.layer_relevance[layer], self.layer_standard_error[layer]
-            return self._on_image(maps[None]), self._on_image(errors[None]), [f"{layer}, mean"]
-        rows, titles = self._rows(layer, units, MAX_ROWS), self.titles(layer)
-        maps, errors = self.relevance[layer][rows], self.standard_error[layer][rows]
-        return self._on_image(maps), self._on_image(errors), [titles[row] for row in rows]
-
-    def _rows(self, layer: str, units: Sequence[int] | None, most: int) -> list[int]:
-        count = len(self.names[layer])
-        rows = list(range(min(count, most))) if units is None else list(units)
-        if not rows or any(not 0 <= row < count for row in rows):
-            raise ArgumentValueError(
-                "units", f"must be rows of the {count} units of {layer!r}", value=units
-            )
-        return rows
-
-    def _strongest(
-        self, layer: str, units: Sequence[int] | None, most: int = MAX_MAPS
-    ) -> list[int]:
-        """Rows of a hidden layer, strongest first: those in ``units``, or so many as fit a page."""
-        from pdjax.picture import strongest
-
-        rows = self._rows(layer, units, len(self.names[layer]))
-        maps = self._on_image(self.relevance[layer][rows])
-        return [rows[index] for index in strongest(maps, most if units is None else None)]
-
-    def _full_names(self, layer: str) -> list[str]:
-        """Names of the units, with what they are: single units are named by their position."""
-        names = self.names[layer]
-        if layer not in self.layer_relevance:
-            return list(names)
-        units = self.settings["units"].get(layer, [0] * len(names))
-        kinds = ["feature map" if isinstance(unit, int) else "unit" for unit in units]
-        return [f"{kind} {name}" for kind, name in zip(kinds, names, strict=True)]
-
-    def _short_names(self, layer: str) -> list[str]:
-        """Names of classes up to the first comma, but for those that would then be the same."""
-        names = self._full_names(layer)
-        if layer in self.layer_relevance:
-            return names
-        short = [name.split(",")[0].strip() for name in names]
-        return [
-            first if first and short.count(first) == 1 else name
-            for first, name in zip(short, names, strict=True)
-        ]
-
-    def _on_image(self, maps: np.ndarray) -> np.ndarray:
-        """Enlarge maps (units, *spatial) of a hidden layer's windows to the pixels of the image."""
-        for axis, size in enumerate(self.image.shape[:-1], start=1):
-            maps = np.take(maps, np.arange(size) * maps.shape[axis] // size, axis)
-        return maps
 
 
 def stride_in_words(settings: Mapping[str, Any]) -> str:

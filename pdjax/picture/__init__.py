@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from pdjax.picture.html import relevance_html
+from pdjax.picture.html import PageLayer, explanation_page, relevance_html
 from pdjax.picture.look import Look
 from pdjax.picture.overlay import overlay, relevance_colors, strongest, symmetric_scale
 
@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Look",
+    "PageLayer",
     "comparison_figure",
+    "explanation_page",
     "feature_map_grid",
     "overlay",
     "relevance_colors",

@@ -11,14 +11,15 @@ from jaxtyping import Bool, Float
 from numpy.typing import ArrayLike
 
 from pdjax._checks import ArgumentTypeError, ArgumentValueError, check_values, is_integer
-from pdjax.picture._checks import check_image
+from pdjax.picture._checks import check_floats, check_image
 from pdjax.picture.look import Look
 
-__all__ = ["Plane", "Sheet", "Slices", "displayed", "sheet_of"]
+__all__ = ["Plane", "Sheet", "Slices", "displayed", "lanes", "lines_of", "sheet_of"]
 
 # Resizing and arithmetic in float32 leave some values a little outside [0, 1].
 TOLERANCE = 1e-3
 GAP = 0.03
+LEAST_SHARE, MARGIN = 0.1, 0.08
 
 
 def displayed(image: ArrayLike, look: Look) -> Float[np.ndarray, "*spatial 3"]:
@@ -90,6 +91,33 @@ def _given(display: ArrayLike, spatial: tuple[int, ...]) -> Float[np.ndarray, "*
 def _colored(values: np.ndarray) -> Float[np.ndarray, "*spatial 3"]:
     clipped = np.clip(values, 0, 1).astype(np.float32)
     return np.ascontiguousarray(np.broadcast_to(clipped, (*values.shape[:-1], 3)))
+
+
+def lines_of(values: Float[np.ndarray, "n c"], look: Look) -> Float[np.ndarray, "n lines"]:
+    """Return the values of a series that are drawn as lines."""
+    if look.display is not None:
+        shown = check_floats(look.display, "display")
+        if shown.ndim != 2 or len(shown) != len(values):
+            raise ArgumentValueError(
+                "display",
+                f"of shape {shown.shape} cannot stand for the series",
+                f"give ({len(values)}, channels)",
+            )
+        values = shown
+    bands = channels_of(look.bands, values.shape[1])
+    return values if bands is None else values[:, bands]
+
+
+def lanes(lines: Float[np.ndarray, "n lines"]) -> Float[np.ndarray, "n lines"]:
+    """Return lines in lanes of their own, from 0 at the bottom of each to 1 at its top.
+
+    Channels of one unit are drawn alike; where they differ much in range, each has its own.
+    """
+    low, span = lines.min(0), np.ptp(lines, axis=0)
+    if span.min() > LEAST_SHARE * span.max():
+        widest = span.max()
+        low, span = low + span / 2 - widest / 2, np.full_like(span, widest)
+    return MARGIN + (1 - 2 * MARGIN) * (lines - low) / np.where(span > 0, span, 1)
 
 
 Line = tuple[tuple[float, float], tuple[float, float]]

@@ -298,5 +298,5 @@ def _levels_in_words(look: Look, symbol: str) -> str:
     elif not look.contours:
         return "Lines at half of the scale."
     else:
-        numbers, of = look.contours, f" {symbol}" if symbol else ""
+        numbers, of = look.contours, f", {symbol}" if symbol else ""
     return f"Lines at \N{PLUS-MINUS SIGN}{', '.join(f'{number:g}' for number in numbers)}{of}."

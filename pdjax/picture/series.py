@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Sequence
 
 import numpy as np
@@ -13,8 +14,7 @@ from matplotlib.image import AxesImage
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from pdjax._checks import ArgumentValueError
-from pdjax.picture._checks import check_floats
-from pdjax.picture._display import channels_of
+from pdjax.picture._display import lanes, lines_of
 from pdjax.picture._page import FAINT, GAP, INK, Picture
 from pdjax.picture._panels import (
     FRAME,
@@ -37,7 +37,6 @@ TITLE_SIZE, SIZE = 11.0, 8.0
 # Lines must be seen over the darkest colours.
 BAND_ALPHA = 0.62
 MAX_LANES = 16
-LEAST_SHARE = 0.1
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -72,20 +71,10 @@ class Series:
                 value=self.look.mode,
             )
 
-    @property
+    @functools.cached_property
     def lines(self) -> Float[np.ndarray, "n lines"]:
         """The values that are drawn."""
-        values = self.values
-        if self.look.display is not None:
-            values = check_floats(self.look.display, "display")
-            if values.ndim != 2 or len(values) != len(self.values):
-                raise ArgumentValueError(
-                    "display",
-                    f"of shape {values.shape} cannot stand for the series",
-                    f"give ({len(self.values)}, channels)",
-                )
-        bands = channels_of(self.look.bands, values.shape[1])
-        return values if bands is None else values[:, bands]
+        return lines_of(self.values, self.look)
 
 
 class Page(Picture):
@@ -238,17 +227,10 @@ def _draw_lines(axes: Axes, series: Series) -> None:
         margin = 0.08 * (high - low) or 0.5
         axes.set_ylim(low - margin, high + margin)
     else:
-        low, span = lines.min(0), np.ptp(lines, axis=0)
-        # Channels of one unit are drawn alike; where they differ much in range they have several.
-        if span.min() > LEAST_SHARE * span.max():
-            middle, span = (low + lines.max(0)) / 2, np.full(count, span.max())
-            low = middle - span / 2
-        shown = (lines - low) / np.where(span > 0, span, 1) * 0.84 + 0.08
-        lanes = np.arange(count)[::-1]
-        for lane, values in zip(lanes, shown.T, strict=True):
-            axes.plot(places, values + lane, color=INK, linewidth=0.9, zorder=3)
+        for lane, values in enumerate(lanes(lines).T):
+            axes.plot(places, values + count - 1 - lane, color=INK, linewidth=0.9, zorder=3)
         labels = range(count) if series.look.bands is None else np.atleast_1d(series.look.bands)
-        axes.set_yticks(lanes + 0.5, [str(label) for label in labels])
+        axes.set_yticks(np.arange(count)[::-1] + 0.5, [str(label) for label in labels])
         axes.set_ylabel("channel", fontsize=SIZE, color=INK)
         axes.set_ylim(0, count)
     axes.set_xlim(-0.5, length - 0.5)

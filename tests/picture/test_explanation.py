@@ -83,9 +83,12 @@ def test_a_layer_of_classes_has_a_row_for_each(explanation, tmp_path):
     assert titles_of(figure) == explanation.titles("prob")
     assert label_of(panels[0]) == explanation.measures["prob"]
     assert caption_of(figure).replace("\n", " ") == explanation.caption
-    explanation.to_html(tmp_path / "prob.html")
-    assert "speak for the class" in (tmp_path / "prob.html").read_text("utf-8")
-    assert data_of(tmp_path / "prob.html")["symbol"] == explanation.symbols["prob"] == "bits"
+    explanation.to_html(tmp_path / "all.html")
+    data = data_of(tmp_path / "all.html")
+    assert [layer["name"] for layer in data["layers"]] == ["hidden", "scores", "prob"]
+    assert data["opened"] == 2
+    assert data["layers"][2]["symbol"] == explanation.symbols["prob"] == "bits"
+    assert "doubling" in data["layers"][2]["note"]
 
 
 def test_picture_and_page_show_the_same_maps_in_the_same_order(explanation, tmp_path):
@@ -95,12 +98,9 @@ def test_picture_and_page_show_the_same_maps_in_the_same_order(explanation, tmp_
     assert caption_of(figure).replace("\n", " ") == explanation.caption
     assert "stride 3, 4 samples a window" in explanation.caption
     explanation.to_html(tmp_path / "page.html", "hidden")
-    data = data_of(tmp_path / "page.html")
-    assert [title.split(",")[0] for title in data["titles"]] == expected
-    assert data["symbol"] == ""
-    page = (tmp_path / "page.html").read_text("utf-8")
-    assert "bits" not in page
-    assert "the activation falls" in page
+    (layer,) = data_of(tmp_path / "page.html")["layers"]
+    assert [title.split(",")[0] for title in layer["titles"]][: len(expected)] == expected
+    assert (layer["symbol"], layer["rows"]) == ("", "units")
 
 
 def test_captions_leave_the_correction_to_the_settings(explanation):
