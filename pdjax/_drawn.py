@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -143,9 +143,7 @@ def in_order(explanation: Explanation, layer: str) -> list[int]:
     return list(range(count))
 
 
-def drawn_of(
-    explanation: Explanation, layer: str, units: Sequence[int] | Literal["layer"] | None
-) -> Drawn:
+def drawn_of(explanation: Explanation, layer: str, units: Sequence[int] | str | None) -> Drawn:
     """Return rows of a layer, or with ``"layer"`` the mean of a whole hidden one."""
     if isinstance(units, str):
         if units != "layer" or layer not in explanation.layer_relevance:
@@ -170,7 +168,7 @@ def drawn_of(
 
 
 def page_layers(
-    explanation: Explanation, layer: str | None, units: Sequence[int] | Literal["layer"] | None
+    explanation: Explanation, layer: str | None, units: Sequence[int] | str | None
 ) -> list[PageLayer]:
     """Return what a page shows: one layer, or all that were explained."""
     if layer is None and units is not None:

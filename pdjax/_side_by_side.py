@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -32,7 +32,7 @@ PARTS: tuple[Callable[[Explanation], str], ...] = (
 
 @with_look
 def compare(
-    explanations: Sequence[Explanation],
+    explanations: Sequence[Any],
     layers: str | Sequence[str] | None = None,
     classes: Sequence[str] | None = None,
     *,

@@ -6,7 +6,7 @@ import contextlib
 import dataclasses
 import os
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -129,7 +129,7 @@ class Explanation:
     def plot(
         self,
         layer: str | None = None,
-        units: Sequence[int] | Literal["layer"] | None = None,
+        units: Sequence[int] | str | None = None,
         *,
         show_error: bool = False,
         show_image: bool = False,
@@ -270,7 +270,7 @@ class Explanation:
         self,
         path: str | os.PathLike[str],
         layer: str | None = None,
-        units: Sequence[int] | Literal["layer"] | None = None,
+        units: Sequence[int] | str | None = None,
         *,
         look: Look,
     ) -> None:

@@ -120,7 +120,7 @@ def lanes(lines: Float[np.ndarray, "n lines"]) -> Float[np.ndarray, "n lines"]:
     return MARGIN + (1 - 2 * MARGIN) * (lines - low) / np.where(span > 0, span, 1)
 
 
-Line = tuple[tuple[float, float], tuple[float, float]]
+Line = tuple[tuple[float | int, float | int], tuple[float | int, float | int]]
 """The columns and the rows of two points."""
 
 

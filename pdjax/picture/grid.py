@@ -185,7 +185,7 @@ def _add_shared_bar(
     bar = picture.colorbar(colors, cax=axes, orientation="horizontal", ticks=[-1, 0, 1])
     ends = ["\N{MINUS SIGN}scale", "0", "+scale"]
     if limit is not None:
-        ends = [signed(value) for value in (-limit, 0, limit)]
+        ends = [signed(value) for value in (-limit, 0.0, limit)]
     axes.set_xticklabels(ends)
     style_bar(bar)
     words = fitted(label, width=width, size=8.0, max_lines=3)

@@ -70,18 +70,18 @@ class Look:
         A title over everything; where there is one row, in place of its own.
     """
 
-    scale: str | float | None = None
+    scale: str | float | int | None = None
     sign: str = SIGNS[0]
     mute_uncertain: bool = False
     mode: str = MODES[0]
-    levels: float | Sequence[float] | None = None
+    levels: float | int | Sequence[float | int] | None = None
     levels_in: str = LEVELS_IN[0]
-    percent: float | None = None
+    percent: float | int | None = None
     cmap: str | Colormap | None = None
-    alpha: float | None = None
+    alpha: float | int | None = None
     display: ArrayLike | None = None
     bands: int | Sequence[int] | None = None
-    bounds: Sequence[float] | None = None
+    bounds: Sequence[float | int] | None = None
     title: str | None = None
 
     def __post_init__(self) -> None:

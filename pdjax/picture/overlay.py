@@ -127,9 +127,9 @@ def strongest(relevance: ArrayLike, count: int | None = None) -> list[int]:
 
 
 def common_scales(
-    columns: Sequence[Float[np.ndarray, "*maps"]],
+    columns: Sequence[np.ndarray],
     units: Sequence[str],
-    scale: str | float,
+    scale: str | float | int,
 ) -> list[list[float]]:
     """Return the scale of every map, ``[column][row]``.
 
@@ -208,7 +208,7 @@ def color_stops(cmap: object = None) -> Float[np.ndarray, "stops 3"]:
 
 
 def relevance_colors(
-    relevance: ArrayLike, scale: float, *, cmap: object = None
+    relevance: ArrayLike, scale: float | int, *, cmap: object = None
 ) -> Float[np.ndarray, "*spatial 3"]:
     """Return the colour of every pixel of a relevance map.
 
@@ -245,9 +245,9 @@ def relevance_colors(
 def overlay(
     image: ArrayLike,
     relevance: ArrayLike,
-    scale: float | None = None,
+    scale: float | int | None = None,
     *,
-    opacity: float | None = None,
+    opacity: float | int | None = None,
     standard_error: ArrayLike | None = None,
     look: Look,
 ) -> Float[np.ndarray, "*spatial 3"]:

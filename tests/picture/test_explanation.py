@@ -12,6 +12,8 @@ import numpy as np
 import pytest
 from helpers.figures import caption_of, headings_of, label_of, panels_of, titles_of
 from helpers.local_reference import quick_compilation
+from helpers.refusals import refused
+from matplotlib.figure import Figure
 
 import pdjax
 from pdjax._checks import ArgumentError
@@ -175,3 +177,60 @@ def test_errors_mute_the_uncertain(explanation, tmp_path):
     assert "Uncoloured" in caption_of(explanation.plot("hidden", mute_uncertain=True))
     explanation.to_html(tmp_path / "page.html", mute_uncertain=True)
     assert "checked>" in (tmp_path / "page.html").read_text("utf-8")
+
+
+def test_a_whole_layer_a_bare_panel_and_axes_of_ones_own(explanation, tmp_path):
+    whole = panels_of(explanation.plot("hidden", "layer", show_error=True))
+    assert len(whole) == 4
+    np.testing.assert_array_equal(
+        whole[1].images[0].get_array(), explanation.layer_relevance["hidden"]
+    )
+    (bare,) = panels_of(explanation.plot("hidden", only="map"))
+    np.testing.assert_array_equal(
+        bare.images[0].get_array(), explanation.relevance["hidden"][MAPS - 1]
+    )
+    left, right = Figure().subplots(1, 2)
+    explanation.plot(ax=[left, right], only="map", scale="each")
+    np.testing.assert_array_equal(right.images[0].get_array(), explanation.relevance["prob"][1])
+    explanation.to_html(tmp_path / "page.html", "hidden", "layer", title="photo.jpg")
+    (layer,) = data_of(tmp_path / "page.html")["layers"]
+    assert layer["titles"] == ["hidden, mean"]
+    with_photo = panels_of(explanation.plot("hidden", show_image=True, scale="all"))
+    assert len(with_photo) == 16
+    assert len({axes.images[0].get_clim() for axes in with_photo[1:]}) == 1
+
+
+def test_images_are_drawn_in_the_bounds_they_were_explained_in(explanation):
+    wide = dataclasses.replace(
+        explanation,
+        image=explanation.image * 4 - 2,
+        settings=explanation.settings | {"bounds": [-2.0, 2.0]},
+    )
+    photo = panels_of(wide.plot())[0].images[0].get_array()
+    np.testing.assert_allclose(photo, explanation.image, atol=1e-6)
+    other = panels_of(wide.plot(display=explanation.image[::-1]))[0].images[0].get_array()
+    np.testing.assert_allclose(other, explanation.image[::-1])
+
+
+def test_notebooks_show_an_explanation(explanation):
+    assert explanation._repr_png_().startswith(b"\x89PNG")
+    assert "<img alt=" in explanation._repr_html_()
+    damaged = dataclasses.replace(explanation, image=explanation.image * np.nan)
+    assert damaged._repr_png_() is None
+
+
+@pytest.mark.parametrize(
+    ("argument", "options"),
+    [
+        ("units", {"units": "layer"}),
+        ("units", {"layer": "hidden", "units": "all"}),
+        ("show_error", {"layer": "hidden", "show_error": True}),
+        ("show_error", {"only": "map", "show_error": True}),
+        ("show_image", {"show_image": True}),
+        ("layer", {"layer": "conv"}),
+        ("scale", {"scale": "rows"}),
+    ],
+)
+def test_what_a_picture_does_not_have_is_refused(explanation, argument, options):
+    with refused(argument):
+        explanation.plot(**options)

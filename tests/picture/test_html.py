@@ -136,9 +136,9 @@ def test_a_page_of_classes_speaks_of_classes_and_keeps_their_order():
 
 
 def test_masked_pixels_stay_masked_and_large_pages_round():
-    maps = np.random.default_rng(2).normal(size=(20, 150, 160)).astype(np.float32)
+    maps = np.random.default_rng(2).normal(size=(30, 150, 160)).astype(np.float32)
     maps[0, :9, :9] = np.nan
-    image, titles = np.full((150, 160, 3), 0.5), [str(row) for row in range(20)]
+    image, titles = np.full((150, 160, 3), 0.5), [str(row) for row in range(30)]
     words = {"titles": titles, "unit": "u", "caption": "c"}
     exact = relevance_html(image, maps[:2], None, **words | {"titles": titles[:2]})
     kept = decoded(Page(exact).data["layers"][0]["relevance"][0], (150, 160))
