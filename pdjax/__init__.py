@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from pdjax import local
 from pdjax._explain.explain import explain, preview
+from pdjax._side_by_side import compare
 from pdjax.classifier import Classifier
 from pdjax.explanation import Explanation
 from pdjax.image import ImageFolder, load_image
@@ -49,6 +50,7 @@ __all__ = [
     "PatchStatistics",
     "WindowGrid",
     "activation_difference",
+    "compare",
     "explain",
     "information_difference",
     "load_image",

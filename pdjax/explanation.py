@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
 from collections.abc import Mapping, Sequence
@@ -9,18 +10,33 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pdjax._checks import ArgumentValueError
+from pdjax._checks import ArgumentError, ArgumentValueError
+from pdjax._drawn import (
+    MAX_MAPS,
+    compared,
+    drawn_of,
+    explained,
+    full_names,
+    in_order,
+    on_image,
+    page_layers,
+    rows_of,
+    shown_look,
+    strongest_of,
+    titles_of,
+)
 from pdjax._files import atomic_path, read_npz, write_npz
 from pdjax._result_file import packed, unpacked
+from pdjax._tables import Box, data_frame, strongest_boxes, write_csv
 from pdjax.method.schemes import SCHEMES
+from pdjax.picture.look import Look, with_look
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from pandas import DataFrame
 
 __all__ = ["Explanation", "stride_in_words"]
-
-MAX_ROWS = 10
-MAX_MAPS = 16
 
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
@@ -96,96 +112,123 @@ class Explanation:
         # Files that were written before there was a choice have independent samples.
         scheme = settings.get("sampling", SCHEMES[0])
         samples += "" if scheme == SCHEMES[0] else f" ({scheme})"
-        correction = settings["num_training_images"]
         return (
             f"{settings['model']}; {settings['sampler']}; "
             f"{hidden}, {samples}, {settings['passes']:,} forward passes"
-            + ("" if correction is None else f"; Laplace's correction with N = {correction:,}")
         )
 
     def titles(self, layer: str) -> list[str]:
-        """One line per unit of a layer: its name, and what the network gives for it."""
-        is_probability = layer in self.settings["probabilities"]
-        symbol = "p" if is_probability else layer
-        return [
-            f"{name}, {symbol} = {value:.3g}"
-            for name, value in zip(self._full_names(layer), self.prediction[layer], strict=True)
-        ]
+        """One line per unit of a layer: its name, and what the network gives for it.
 
+        Of a class with synonyms, ``"tabby, tabby cat"``, the first is its name here, unless
+        another class has the same.
+        """
+        return titles_of(self, layer)
+
+    @with_look
     def plot(
         self,
         layer: str | None = None,
-        units: Sequence[int] | None = None,
+        units: Sequence[int] | str | None = None,
         *,
         show_error: bool = False,
-        mute_uncertain: bool = False,
-        display: np.ndarray | None = None,
+        show_image: bool = False,
+        only: str | None = None,
+        ax: Axes | Sequence[Axes] | None = None,
+        look: Look,
     ) -> Figure:
-        """Draw relevance over the photo.
+        """Draw relevance over the photo; of volumes in slices, of series over their lines.
 
-        A layer with one number per class gives a row per class: photo, relevance and overlay. A
-        hidden layer gives a grid of its feature maps, strongest first.
+        A layer with one number per class gives a row per class: relevance and overlay, beside the
+        photo. A hidden layer gives a grid of its feature maps, strongest first.
 
         Parameters
         ----------
         layer : str, optional
             The layer; by default the last one explained.
-        units : sequence of int, optional
+        units : sequence of int or "layer", optional
             Rows of ``relevance[layer]`` to draw; by default the first ten classes, or the sixteen
-            strongest feature maps.
+            strongest feature maps. ``"layer"`` draws the mean of a whole hidden layer.
         show_error : bool
-            Whether to show the standard error as well; for classes only.
-        mute_uncertain : bool
-            Whether pixels whose relevance is less than two standard errors from zero are grey, or
-            uncoloured over the photo.
-        display : float array, shape (*spatial, 1 or 3), optional
-            A picture to draw instead of the image, in [0, 1]. By default the image itself, from
-            its bounds to [0, 1], or from its least to its largest value where it has none.
+            Whether to show the standard error as well; not for a grid of feature maps.
+        show_image : bool
+            Whether a grid of feature maps begins with the image.
+        only : {"overlay", "map", "image"}, optional
+            Nothing but this panel of the first row, without words and frame; `save_figure` writes
+            a dot for every pixel.
+        ax : matplotlib Axes or sequence of them, optional
+            Draw ``only`` this panel, by default the overlay, into axes of a figure of your own,
+            one for each row; one axes gets the first.
+        look
+            Keywords of `pdjax.picture.Look`: ``scale``, ``mode``, ``sign``, ``mute_uncertain``,
+            ``cmap``, ``alpha``, ``title``, ``display``, ``bands`` and others.
 
         Returns
         -------
         matplotlib.figure.Figure
+            Notebooks show it at the end of the cell.
         """
         from pdjax.picture import feature_map_grid, relevance_figure
 
-        layer = self._layer(layer)
-        if layer in self.layer_relevance:
-            rows = self._strongest(layer, units)
-            names = self._full_names(layer)
-            return feature_map_grid(
-                self._on_image(self.relevance[layer][rows]),
-                unit=f"{layer}: {self.measures[layer]}",
-                image=self._shown(display),
-                count=len(rows),
-                names=[names[row] for row in rows],
+        layer = explained(self, layer)
+        hidden = layer in self.layer_relevance
+        look = shown_look(self, look)
+        one_panel = only is not None or ax is not None
+        whole = isinstance(units, str)
+        grid = hidden and not one_panel and not whole
+        for argument, wanted, fits in (
+            ("show_error", show_error, not grid and not one_panel),
+            ("show_image", show_image, grid),
+        ):
+            if wanted and not fits:
+                raise ArgumentValueError(
+                    argument, "does nothing for this picture", "leave it out", value=True
+                )
+        if units is None and one_panel:
+            units = in_order(self, layer)[: 1 if ax is None else np.size(np.asarray(ax, object))]
+        if not grid:
+            maps, errors, titles = drawn_of(self, layer, units)
+            return relevance_figure(
+                self.image,
+                maps,
+                titles=titles,
+                unit=self.measures[layer],
                 caption=self.caption,
-                standard_error=self._on_image(self.standard_error[layer][rows]),
-                mute_uncertain=mute_uncertain,
+                standard_error=errors,
+                show_error=show_error,
+                only=only,
+                ax=ax,
+                look=look,
             )
-        rows = self._rows(layer, units, MAX_ROWS)
-        return relevance_figure(
-            self._shown(display),
-            self._on_image(self.relevance[layer][rows]),
-            titles=[self.titles(layer)[row] for row in rows],
-            unit=self.measures[layer],
+        rows = strongest_of(
+            self, layer, None if isinstance(units, str) else units, MAX_MAPS - show_image
+        )
+        names = full_names(self, layer)
+        return feature_map_grid(
+            on_image(self, self.relevance[layer][rows]),
+            unit=f"{layer}: {self.measures[layer]}",
+            image=self.image,
+            count=len(rows),
+            names=[names[row] for row in rows],
             caption=self.caption,
-            standard_error=self._on_image(self.standard_error[layer][rows]),
-            show_error=show_error,
-            mute_uncertain=mute_uncertain,
+            standard_error=on_image(self, self.standard_error[layer][rows]),
+            show_image=show_image,
+            look=look,
         )
 
+    @with_look
     def compare(
         self,
         layers: Sequence[str] | None = None,
         units: Sequence[int] | None = None,
         *,
-        mute_uncertain: bool = False,
-        display: np.ndarray | None = None,
+        look: Look,
     ) -> Figure:
         """Draw the relevance of the same classes in several layers side by side.
 
         With the layer before the softmax and the probabilities, this shows what speaks for a class
-        at all beside what sets it apart from the others (Zintgraf et al., 2017, figure 7).
+        at all beside what sets it apart from the others (Zintgraf et al., 2017, figure 7). For
+        several explanations see `pdjax.compare`.
 
         Parameters
         ----------
@@ -193,9 +236,7 @@ class Explanation:
             Layers that have one row per class; by default all of these that were explained.
         units : sequence of int, optional
             Rows to draw; by default the first ten.
-        mute_uncertain : bool
-            As in `plot`.
-        display : float array, optional
+        look
             As in `plot`.
 
         Returns
@@ -209,42 +250,29 @@ class Explanation:
         """
         from pdjax.picture import comparison_figure
 
-        of_classes = tuple(layer for layer in self.layers if layer not in self.layer_relevance)
-        chosen = of_classes if layers is None else tuple(layers)
-        if len(chosen) < 2 or not set(chosen) <= set(of_classes):
-            raise ArgumentValueError(
-                "layers",
-                "must be at least two layers with one row per class, of those explained "
-                f"{of_classes}",
-                "explain more of them with pdjax.explain(layers=...)",
-                value=layers,
-            )
-        if len({self.names[layer] for layer in chosen}) > 1:
-            raise ArgumentValueError(
-                "layers", "have rows of different classes", "give others", value=chosen
-            )
-        rows = self._rows(chosen[-1], units, MAX_ROWS)
+        chosen = compared(self, layers)
+        rows = rows_of(self, chosen[-1], units)
         probabilities = self.settings["probabilities"]
         titles = self.titles(([each for each in chosen if each in probabilities] or chosen)[-1])
         return comparison_figure(
-            self._shown(display),
-            [self._on_image(self.relevance[layer][rows]) for layer in chosen],
+            self.image,
+            [on_image(self, self.relevance[layer][rows]) for layer in chosen],
             titles=[titles[row] for row in rows],
             columns=chosen,
             units=[self.measures[layer] for layer in chosen],
             caption=self.caption,
-            standard_errors=[self._on_image(self.standard_error[each][rows]) for each in chosen],
-            mute_uncertain=mute_uncertain,
+            standard_errors=[on_image(self, self.standard_error[each][rows]) for each in chosen],
+            look=shown_look(self, look),
         )
 
+    @with_look
     def to_html(
         self,
         path: str | os.PathLike[str],
         layer: str | None = None,
-        units: Sequence[int] | None = None,
+        units: Sequence[int] | str | None = None,
         *,
-        mute_uncertain: bool = False,
-        display: np.ndarray | None = None,
+        look: Look,
     ) -> None:
         """Write a page to look around in: one file that needs nothing else.
 
@@ -252,31 +280,97 @@ class Explanation:
         ----------
         path : path
             The file to write.
-        layer, units
-            As in `plot`.
-        mute_uncertain : bool
-            As in `plot`, when the page is opened; a box in the page switches it.
-        display : float array, optional
-            As in `plot`.
-        """
-        from pdjax.picture import relevance_html
+        layer : str, optional
+            Only this one; by default all that were explained, the last one first.
+        units, look
+            As in `plot`, of ``layer``; the page opens with the look, and much of it can be
+            switched there.
 
-        layer = self._layer(layer)
-        hidden = layer in self.layer_relevance
-        rows = self._strongest(layer, units) if hidden else self._rows(layer, units, MAX_ROWS)
-        page = relevance_html(
-            self._shown(display),
-            self._on_image(self.relevance[layer][rows]),
-            self._on_image(self.standard_error[layer][rows]),
-            titles=[self.titles(layer)[row] for row in rows],
-            unit=self.measures[layer],
-            symbol=self.symbols[layer],
+        Raises
+        ------
+        ValueError
+            If the image is a volume; `plot` draws slices of it.
+        """
+        from pdjax.picture import explanation_page
+
+        page = explanation_page(
+            self.image,
+            page_layers(self, layer, units),
             caption=self.caption,
-            rows="units" if hidden else "classes",
-            mute_uncertain=mute_uncertain,
+            look=shown_look(self, look),
         )
         with atomic_path(path) as temporary:
             temporary.write_text(page, encoding="utf-8")
+
+    def strongest(
+        self, count: int = 5, layer: str | None = None, unit: int = 0, *, sign: str = "both"
+    ) -> list[Box]:
+        """Return the windows of the largest relevance that do not overlap, strongest first.
+
+        Parameters
+        ----------
+        count : int
+            So many, or fewer where there are no more of any relevance.
+        layer : str, optional
+            The layer; by default the last one explained.
+        unit : int
+            The row of the class, feature map or unit.
+        sign : {"both", "positive", "negative"}
+            Whether only evidence in favour, or only evidence against, counts.
+
+        Returns
+        -------
+        list of Box
+            Each with its ``start`` and ``stop`` (pixels of the image), ``relevance`` and
+            ``standard_error``; ``image[box.slices]`` is what it shows.
+        """
+        layer = explained(self, layer)
+        (row,) = rows_of(self, layer, [unit], argument="unit")
+        return strongest_boxes(self, count, layer, row, sign)
+
+    def to_dataframe(self, layer: str | None = None, *, of: str = "windows") -> DataFrame:
+        """Return relevance as a pandas table, a row for every window or pixel of every unit.
+
+        Parameters
+        ----------
+        layer : str, optional
+            Only this one; by default all that were explained.
+        of : {"windows", "pixels"}
+            Windows, with the first pixel and the one after the last on each axis, or pixels.
+
+        Returns
+        -------
+        pandas.DataFrame
+            Columns ``layer``, ``unit``, the place, ``relevance`` and ``standard_error``.
+
+        Raises
+        ------
+        ImportError
+            If pandas is not installed; `to_csv` needs nothing.
+        """
+        return data_frame(self, of, self.layers if layer is None else [explained(self, layer)])
+
+    def to_csv(
+        self, path: str | os.PathLike[str], layer: str | None = None, *, of: str = "windows"
+    ) -> None:
+        """Write the table of `to_dataframe` as a file of comma-separated values."""
+        write_csv(self, path, of, self.layers if layer is None else [explained(self, layer)])
+
+    def _repr_png_(self) -> bytes | None:
+        """Return the picture of `plot`, which a notebook shows; None where there is none."""
+        from pdjax.picture.saving import png_of
+
+        with contextlib.suppress(ArgumentError):
+            return png_of(self.plot())
+        return None
+
+    def _repr_html_(self) -> str | None:
+        """Return the picture with its settings as text, for what shows no bare pictures."""
+        from pdjax.picture.saving import img_of
+
+        with contextlib.suppress(ArgumentError):
+            return img_of(self.plot(), repr(self))
+        return None
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write everything as a compressed ``.npz`` file of plain arrays."""
@@ -304,74 +398,6 @@ class Explanation:
                 value=os.fspath(path),
             ) from None
         return result
-
-    def _layer(self, layer: str | None) -> str:
-        layer = self.layers[-1] if layer is None else layer
-        if layer not in self.layers:
-            raise ArgumentValueError(
-                "layer", "was not explained", f"choose from {', '.join(self.layers)}", value=layer
-            )
-        return layer
-
-    def _rows(self, layer: str, units: Sequence[int] | None, most: int) -> list[int]:
-        count = len(self.names[layer])
-        rows = list(range(min(count, most))) if units is None else list(units)
-        if not rows or any(not 0 <= row < count for row in rows):
-            raise ArgumentValueError(
-                "units", f"must be rows of the {count} units of {layer!r}", value=units
-            )
-        return rows
-
-    def _strongest(self, layer: str, units: Sequence[int] | None) -> list[int]:
-        """Rows of a hidden layer, strongest first: those in ``units``, or so many as fit a page."""
-        from pdjax.picture import strongest
-
-        rows = self._rows(layer, units, len(self.names[layer]))
-        maps = self._on_image(self.relevance[layer][rows])
-        return [rows[index] for index in strongest(maps, MAX_MAPS if units is None else None)]
-
-    def _full_names(self, layer: str) -> list[str]:
-        """Names of the units, with what they are: single units are named by their position."""
-        names = self.names[layer]
-        if layer not in self.layer_relevance:
-            return list(names)
-        units = self.settings["units"].get(layer, [0] * len(names))
-        kinds = ["feature map" if isinstance(unit, int) else "unit" for unit in units]
-        return [f"{kind} {name}" for kind, name in zip(kinds, names, strict=True)]
-
-    def _shown(self, display: np.ndarray | None) -> np.ndarray:
-        """Return what is drawn of the image: a picture that was given, or itself in [0, 1].
-
-        A series is a line, which has the unit of the image.
-        """
-        if display is not None:
-            if np.shape(display)[:-1] != self.image.shape[:-1]:
-                raise ArgumentValueError(
-                    "display",
-                    f"of shape {np.shape(display)} does not have the pixels of the image, "
-                    f"{self.image.shape}",
-                    "give one of the same size, with one or three channels",
-                )
-            return display
-        # Files that were written before there were bounds hold images in [0, 1].
-        bounds = self.settings.get("bounds", (0, 1))
-        if self.image.ndim == 2 or (bounds is not None and tuple(bounds) == (0, 1)):
-            return self.image
-        low, high = bounds or (self.image.min(), self.image.max())
-        if not np.isfinite([low, high]).all():
-            low, high = self.image.min(), self.image.max()
-        span = float(high) - float(low) or 1.0
-        return np.clip((self.image - np.float32(low)) / np.float32(span), 0, 1)
-
-    def _on_image(self, maps: np.ndarray) -> np.ndarray:
-        """Enlarge maps (units, *spatial) of a hidden layer's windows to the pixels of the image.
-
-        Where only a part was explained, the rest is masked.
-        """
-        for axis, size in enumerate(self.image.shape[:-1], start=1):
-            maps = np.take(maps, np.arange(size) * maps.shape[axis] // size, axis)
-        in_part = any(self.settings.get(name) is not None for name in ("where", "regions"))
-        return np.ma.masked_invalid(maps) if in_part else maps
 
 
 def stride_in_words(settings: Mapping[str, Any]) -> str:

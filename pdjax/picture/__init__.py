@@ -5,15 +5,20 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from pdjax.picture.html import relevance_html
+from pdjax.picture.html import PageLayer, explanation_page, relevance_html
+from pdjax.picture.look import Look
 from pdjax.picture.overlay import overlay, relevance_colors, strongest, symmetric_scale
 
 if TYPE_CHECKING:
-    from pdjax.picture.figure import comparison_figure, relevance_figure, save_figure
+    from pdjax.picture.figure import comparison_figure, relevance_figure
     from pdjax.picture.grid import feature_map_grid
+    from pdjax.picture.saving import save_figure
 
 __all__ = [
+    "Look",
+    "PageLayer",
     "comparison_figure",
+    "explanation_page",
     "feature_map_grid",
     "overlay",
     "relevance_colors",
@@ -29,7 +34,7 @@ FIGURES = {
     "comparison_figure": "pdjax.picture.figure",
     "feature_map_grid": "pdjax.picture.grid",
     "relevance_figure": "pdjax.picture.figure",
-    "save_figure": "pdjax.picture.figure",
+    "save_figure": "pdjax.picture.saving",
 }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import TypeGuard
 
 import numpy as np
 from jaxtyping import Float
@@ -11,57 +12,84 @@ from numpy.typing import ArrayLike
 
 from pdjax._checks import ArgumentTypeError, ArgumentValueError, check_values
 
-__all__ = ["check_errors", "check_maps", "check_names", "check_photo", "check_scale"]
+__all__ = [
+    "check_errors",
+    "check_floats",
+    "check_image",
+    "check_image_and_maps",
+    "check_maps",
+    "check_names",
+    "check_scale",
+    "check_share",
+    "is_number",
+]
 
-# Resizing and arithmetic in float32 leave some values a little outside [0, 1].
-TOLERANCE = 1e-3
-
-
-def check_photo(image: ArrayLike) -> Float[np.ndarray, "h w 3"]:
-    """Return an image in pixel space as float32 with three channels, or raise."""
-    array = _floats(image, "image")
-    if array.ndim != 3 or array.shape[-1] not in (1, 3) or array.size == 0:
-        raise ArgumentValueError(
-            "image",
-            f"of shape {array.shape} cannot be drawn",
-            "give (h, w, 3), or (h, w, 1) for grey",
-        )
-    check_values(array, (-TOLERANCE, 1 + TOLERANCE), "image")
-    clipped = np.clip(array, 0, 1).astype(np.float32)
-    return np.ascontiguousarray(np.broadcast_to(clipped, (*array.shape[:2], 3)))
+AXES = {1: "n", 2: "h, w", 3: "d, h, w"}
 
 
 def check_maps(
     maps: ArrayLike,
     argument: str,
     *,
-    num_dimensions: int = 3,
+    spatial: Sequence[int] = (1, 2, 3),
+    rows: bool = True,
     shape: tuple[int, ...] | None = None,
     like: str = "image",
 ) -> Float[np.ndarray, "*shape"]:
-    """Return maps as float32, or raise if they are not finite or not of ``shape``.
+    """Return maps as float32, or raise if they are infinite or not of ``shape``; NaN is a mask.
 
-    Of a masked array (`numpy.ma`) the masked entries, where nothing is known, stay masked.
-    ``shape`` holds the last axes that the maps must have, those of the argument ``like``.
+    ``spatial`` are the numbers of spatial axes that the maps may have, and ``shape`` is the one
+    that these must have, that of the argument ``like``.
     """
-    unknown = np.ma.getmaskarray(maps) if isinstance(maps, np.ma.MaskedArray) else None
-    array = _floats(np.ma.filled(maps, 0) if unknown is not None else maps, argument)
-    if array.ndim != num_dimensions or array.size == 0:
-        raise ArgumentValueError(
-            argument,
-            f"of shape {array.shape} cannot be drawn",
-            "give (h, w)" if num_dimensions == 2 else "give (rows, h, w)",
+    array = np.asarray(maps)
+    if array.dtype.kind != "f":
+        raise ArgumentTypeError(
+            argument, f"of dtype {array.dtype} must be of floats", "convert it first"
         )
-    if shape is not None and array.shape[-len(shape) :] != shape:
+    if array.ndim - rows not in spatial or array.size == 0:
+        known = (f"({'rows, ' * rows}{AXES[count]})" for count in spatial)
+        raise ArgumentValueError(
+            argument, f"of shape {array.shape} cannot be drawn", f"give {' or '.join(known)}"
+        )
+    if shape is not None and array.shape[rows:] != shape:
         raise ArgumentValueError(
             argument,
             f"of shape {array.shape} does not end in {shape} as {like} does",
             "give maps of one image at its own size",
         )
-    if np.abs(array).max() > np.finfo(np.float32).max:
+    check_values(np.where(np.isnan(array), 0, array), None, argument)
+    empty = np.isnan(array).reshape(len(array) if rows else 1, -1).all(1)
+    if empty.any():
+        raise ArgumentValueError(
+            argument, "has a map that is NaN everywhere", "leave out maps that are wholly masked"
+        )
+    if np.nanmax(np.abs(array)) > np.finfo(np.float32).max:
         raise ArgumentValueError(argument, "has values beyond float32", "rescale it")
-    checked = np.ascontiguousarray(array, dtype=np.float32)
-    return checked if unknown is None else np.ma.MaskedArray(checked, unknown)
+    return np.ascontiguousarray(array, dtype=np.float32)
+
+
+def check_image(image: ArrayLike) -> Float[np.ndarray, "*spatial c"]:
+    """Return an image of one to three spatial axes, or raise."""
+    array = check_floats(image, "image")
+    if array.ndim not in (2, 3, 4) or array.size == 0:
+        known = " or ".join(f"({axes}, channels)" for axes in AXES.values())
+        raise ArgumentValueError(
+            "image", f"of shape {array.shape} cannot be drawn", f"give {known}"
+        )
+    return array
+
+
+def check_image_and_maps(
+    image: ArrayLike, maps: ArrayLike, argument: str = "relevance", *, rows: bool = True
+) -> tuple[Float[np.ndarray, "*spatial c"], Float[np.ndarray, "*shape"]]:
+    """Return an image and maps of its size, or raise."""
+    array = check_image(image)
+    if array.shape == np.shape(maps)[rows:]:
+        raise ArgumentValueError(
+            "image", f"of shape {array.shape} has no channel axis", "add it: image[..., None]"
+        )
+    spatial, shape = (array.ndim - 1,), array.shape[:-1]
+    return array, check_maps(maps, argument, spatial=spatial, rows=rows, shape=shape)
 
 
 def check_errors(
@@ -69,19 +97,29 @@ def check_errors(
     relevance: np.ndarray,
     argument: str = "standard_error",
     **uses: bool,
-) -> Float[np.ndarray, "rows h w"] | None:
+) -> Float[np.ndarray, "*maps"] | None:
     """Return standard errors as float32, or raise; none is negative.
 
     They may be None, unless one of the ``uses`` (options by name) that they have is asked for.
     """
     if errors is None:
         for use in (use for use, wanted in uses.items() if wanted):
-            raise ArgumentValueError(argument, f"is needed for {use}=True", "give the errors")
+            raise ArgumentValueError(argument, f"is needed for {use}", "give the errors")
         return None
-    array = check_maps(errors, argument, shape=relevance.shape, like="relevance")
-    if array.min() < 0:
+    array = check_maps(errors, argument, shape=relevance.shape[1:], like="relevance")
+    if len(array) != len(relevance):
         raise ArgumentValueError(
-            argument, f"has the value {array.min():.4g}", "give errors of at least 0"
+            argument,
+            f"has {len(array)} rows, and relevance {len(relevance)}",
+            "give one for each map",
+        )
+    if np.nanmin(array) < 0:
+        raise ArgumentValueError(
+            argument, f"has the value {np.nanmin(array):.4g}", "give errors of at least 0"
+        )
+    if (np.isnan(array) & ~np.isnan(relevance)).any():
+        raise ArgumentValueError(
+            argument, "is NaN where relevance is not", "give the errors of the same pixels"
         )
     return array
 
@@ -95,14 +133,8 @@ def check_names(names: Sequence[str], argument: str, count: int, of: str) -> tup
     return tuple(map(str, names))
 
 
-def check_scale(scale: float) -> float:
-    """Return the relevance that has the strongest colour, or raise."""
-    if not (math.isfinite(scale) and scale > 0):
-        raise ArgumentValueError("scale", "must be a finite number above 0", value=scale)
-    return float(scale)
-
-
-def _floats(values: ArrayLike, argument: str) -> np.ndarray:
+def check_floats(values: ArrayLike, argument: str) -> np.ndarray:
+    """Return finite floats as an array, or raise."""
     array = np.asarray(values)
     if array.dtype.kind != "f":
         raise ArgumentTypeError(
@@ -112,3 +144,24 @@ def _floats(values: ArrayLike, argument: str) -> np.ndarray:
         )
     check_values(array, None, argument)
     return array
+
+
+def check_scale(scale: object, others: str = "") -> float:
+    """Return the relevance that has the strongest colour, or raise."""
+    if not is_number(scale) or scale <= 0:
+        raise ArgumentValueError("scale", f"must be a finite number above 0{others}", value=scale)
+    return float(scale)
+
+
+def check_share(argument: str, value: object) -> float:
+    """Return a number from 0 to 1, or raise."""
+    if not is_number(value) or not 0 <= value <= 1:
+        raise ArgumentValueError(argument, "must be a number from 0 to 1", value=value)
+    return float(value)
+
+
+def is_number(value: object) -> TypeGuard[float]:
+    """Whether a value is a finite number, of Python or NumPy."""
+    if isinstance(value, bool) or not isinstance(value, int | float | np.integer | np.floating):
+        return False
+    return math.isfinite(value)

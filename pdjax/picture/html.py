@@ -7,9 +7,8 @@ without any character that could end it.
 
 from __future__ import annotations
 
-import base64
+import dataclasses
 import html
-import io
 import json
 import re
 from collections.abc import Sequence
@@ -17,46 +16,79 @@ from importlib import resources
 
 import numpy as np
 from numpy.typing import ArrayLike
-from PIL import Image
 
-from pdjax._checks import check_choice
-from pdjax.picture._checks import check_errors, check_maps, check_names, check_photo
+from pdjax._checks import ArgumentValueError, check_choice
+from pdjax.picture._checks import check_errors, check_image_and_maps, check_names
+from pdjax.picture._display import displayed, lanes, lines_of
+from pdjax.picture._encoding import exact, png, rounded
+from pdjax.picture.look import Look, with_look
 from pdjax.picture.overlay import (
-    COLOR_STOPS,
     FULL_COLOR,
     LIGHTNESS,
     OPACITY,
     OPACITY_EXPONENT,
+    OPACITY_OVER_COLOR,
+    color_stops,
+    common_scales,
     strongest,
-    symmetric_scale,
 )
 
-__all__ = ["relevance_html"]
+__all__ = ["PageLayer", "explanation_page", "relevance_html"]
 
 WORDS = {
-    "classes": {
-        "heading": "Evidence in an image",
-        "legend": "Class",
-        "lead": '<span class="for">Red</span> parts of the image speak for the class, '
-        '<span class="against">blue</span> parts against it.',
-        "lowest": "against",
-        "highest": "for",
-        "unspread": "",
-    },
+    "classes": {"legend": "Class", "lowest": "against", "highest": "for", "unspread": ""},
     "units": {
-        "heading": "What raises an activation",
         "legend": "Feature map or unit",
-        "lead": 'Hide a <span class="for">red</span> part of the image and the activation falls: '
-        'the part raises it. Hide a <span class="against">blue</span> part and it rises: the part '
-        "lowers it. The strongest maps come first.",
         "lowest": "lowers it",
         "highest": "raises it",
         "unspread": ", the same in every sample,",
     },
 }
-"""What a page calls the rows and their colours; markup, and nothing in it is from outside."""
+"""What a page calls the rows and their colours."""
+
+LARGEST = 4_800_000
+ROUNDED = "Numbers here are rounded to a hundredth of each map's largest; the saved ones are exact."
+# A byte has room for these and for a mark of masked pixels; errors are seldom read.
+LEVELS, ERROR_LEVELS = 127, 31
 
 
+@dataclasses.dataclass(frozen=True, eq=False)
+class PageLayer:
+    """The maps of one layer in a page.
+
+    Attributes
+    ----------
+    name : str
+        What it is called where there are several.
+    relevance : array of float, (rows, h, w) or (rows, n)
+        Relevance maps, in the unit that ``unit`` names; NaN where pixels are masked.
+    standard_error : array of float, of the shape of ``relevance``, or None
+        Standard errors in the same unit, at least 0. Without them the page shows none.
+    titles : sequence of str
+        One for each map, such as ``"military uniform, p = 0.83"``.
+    unit : str
+        Label of the colour bar, such as ``"weight of evidence (bits)"``.
+    symbol : str
+        What follows every number, such as ``"bits"``.
+    rows : {"classes", "units"}
+        What the maps are of. The colours of classes are put into words as evidence for and
+        against, those of feature maps and units as what raises and lowers the activation; the
+        latter are put in order, strongest first (see `strongest`), with a small picture each.
+    note : str
+        A sentence on what the unit means; may be empty.
+    """
+
+    name: str
+    relevance: ArrayLike
+    standard_error: ArrayLike | None
+    titles: Sequence[str]
+    unit: str
+    symbol: str = ""
+    rows: str = "classes"
+    note: str = ""
+
+
+@with_look
 def relevance_html(
     image: ArrayLike,
     relevance: ArrayLike,
@@ -67,101 +99,178 @@ def relevance_html(
     symbol: str = "",
     caption: str,
     rows: str = "classes",
-    mute_uncertain: bool = False,
+    note: str = "",
+    look: Look,
 ) -> str:
     """Return a self-contained HTML page that shows the relevance of one image.
 
     Parameters
     ----------
-    image : array of float, (h, w, 3) or (h, w, 1)
-        The photo, in [0, 1].
-    relevance : array of float, (rows, h, w)
-        Relevance maps, in the unit that ``unit`` names; kept exactly, as float32.
-    standard_error : array of float, (rows, h, w), or None
-        Standard errors in the same unit, at least 0. Without them the page shows none.
-    titles : sequence of str
-        One for each map, such as ``"military uniform, p = 0.83"``.
-    unit : str
-        Label of the colour bar, such as ``"weight of evidence (bits)"``.
-    symbol : str
-        What follows every number, such as ``"bits"``.
-    caption : str
-        The settings in words, printed small under the pictures.
-    rows : {"classes", "units"}
-        What the maps are of. The colours of classes are put into words as evidence for and
-        against, those of feature maps and units as what raises and lowers the activation; the
-        latter are put in order, strongest first (see `strongest`).
-    mute_uncertain : bool
-        Whether, when the page is opened, pixels whose relevance is less than two standard errors
-        from zero have no colour; a box in the page switches that.
+    image, caption, look
+        As for `explanation_page`.
+    relevance, standard_error, titles, unit, symbol, rows, note
+        As for `PageLayer`.
 
     Returns
     -------
     str
-        The page, to be written as UTF-8. Its element ``data`` holds JSON with the keys
-        ``relevance`` and ``standardError``: little-endian float32 in C order, in base64, a string
-        for each map.
+        The page, to be written as UTF-8.
 
     Raises
     ------
     ValueError, TypeError
-        If an array is not of finite floats, the shapes do not belong together, ``rows`` is another
-        word, or errors are to be used that are not given.
+        If an array is not of floats or infinite, the shapes do not belong together, ``rows`` is
+        another word, errors are to be used that are not given, or the image is a volume.
     """
-    check_choice("rows", rows, WORDS)
-    photo = check_photo(image)
-    maps = check_maps(relevance, "relevance", shape=photo.shape[:2])
-    names = check_names(titles, "titles", len(maps), "maps")
-    errors = check_errors(standard_error, maps, mute_uncertain=mute_uncertain)
-    if rows == "units":
-        order = strongest(maps)
-        maps, names = maps[order], tuple(names[index] for index in order)
-        errors = None if errors is None else errors[order]
+    layer = PageLayer(unit, relevance, standard_error, titles, unit, symbol, rows, note)
+    return explanation_page(image, [layer], caption=caption, look=look)
+
+
+@with_look
+def explanation_page(
+    image: ArrayLike, layers: Sequence[PageLayer], *, opened: int = -1, caption: str, look: Look
+) -> str:
+    """Return a self-contained HTML page that shows the relevance of one image in several layers.
+
+    Parameters
+    ----------
+    image : array of float, (h, w, c) or (n, c)
+        The image or series that was explained.
+    layers : sequence of PageLayer
+        At least one.
+    opened : int
+        The one that is seen first.
+    caption : str
+        The settings in words, printed small under the pictures.
+    look
+        Keywords of `Look`, which the page opens with: ``scale``, ``sign``, ``mute_uncertain``,
+        ``cmap``, ``alpha``, ``mode`` (grey or color), what the image is shown as, and ``title``,
+        the words under the image.
+
+    Returns
+    -------
+    str
+        The page, to be written as UTF-8. Its element ``data`` holds JSON with, for every one of
+        ``layers``, the keys ``relevance`` and ``standardError``: objects with ``bytes``, zlib's
+        deflate in base64 of little-endian float32 whose first bytes all come before the second
+        ones. Only where the page would be larger than 5 MB are numbers rounded, and then the page
+        says so.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If an array is not of floats or infinite, the shapes do not belong together, ``rows`` is
+        another word, errors are to be used that are not given, or the image is a volume.
+    """
+    if look.mode not in ("grey", "color"):
+        raise ArgumentValueError(
+            "mode",
+            "is for figures",
+            "give 'grey' or 'color', or draw it with plot",
+            value=look.mode,
+        )
+    if not layers:
+        raise ArgumentValueError("layers", "are none", "give at least one")
+    checked = [_checked(image, layer, look) for layer in layers]
+    given = checked[0][0]
+    stops = [
+        "#" + bytes(np.rint(255 * color).astype(int).tolist()).hex()
+        for color in color_stops(look.cmap)
+    ]
     data = {
-        "height": photo.shape[0],
-        "width": photo.shape[1],
-        "titles": names,
-        "symbol": symbol,
-        "scales": [symmetric_scale(each) for each in maps],
-        "relevance": [_base64(each) for each in maps],
-        "standardError": None if errors is None else [_base64(each) for each in errors],
-        "stops": COLOR_STOPS,
+        **(_series(given, look) if given.ndim == 2 else _photo(given, look)),
+        "opened": range(len(layers))[opened],
+        "stops": stops,
         "fullColor": FULL_COLOR,
         "lightness": LIGHTNESS,
         "exponent": OPACITY_EXPONENT,
-        "unspread": WORDS[rows]["unspread"],
     }
+    written = _script_json(
+        data | {"layers": [_described(*each, look, whole=True) for each in checked]}
+    )
+    if len(written) > LARGEST:
+        described = [_described(*each, look, whole=False) for each in checked]
+        written, caption = _script_json(data | {"layers": described}), f"{ROUNDED}\n{caption}"
+    over_color = look.mode == "color"
+    alpha = look.alpha
+    if alpha is None:
+        alpha = OPACITY_OVER_COLOR if over_color else OPACITY
     values = {
         "style": _resource("page.css"),
-        "script": _resource("page.js"),
-        "data": _script_json(data),
-        "photo": _png(photo),
-        "width": str(photo.shape[1]),
-        "height": str(photo.shape[0]),
-        "unit": html.escape(unit),
+        "script": _resource("painters.js") + _resource("page.js"),
+        "data": written,
+        "heading": "Evidence in an image",
+        "kind": "series" if given.ndim == 2 else "image",
+        "name": html.escape(look.title or "Image"),
         "caption": html.escape(caption),
-        "opacity": str(round(100 * OPACITY)),
-        "certain": "checked" if mute_uncertain else "",
-        "gradient": ", ".join(COLOR_STOPS),
-        **WORDS[rows],
+        "opacity": str(round(100 * alpha)),
+        "color": "checked" if over_color else "",
+        "certain": "checked" if look.mute_uncertain else "",
     }
     # One pass, so that a placeholder's name inside a caption stays what it is.
     return re.sub(r"\{\{(\w+)\}\}", lambda found: values[found[1]], _resource("page.html"))
 
 
+def _checked(
+    image: ArrayLike, layer: PageLayer, look: Look
+) -> tuple[np.ndarray, np.ndarray, np.ndarray | None, PageLayer]:
+    """Return the image, the maps and errors in the order in which they are shown, and the words."""
+    check_choice("rows", layer.rows, WORDS)
+    given, maps = check_image_and_maps(image, layer.relevance)
+    if given.ndim > 3:
+        raise ArgumentValueError(
+            "image", "is a volume, which a page does not show", "draw slices of it with plot"
+        )
+    names = check_names(layer.titles, "titles", len(maps), "maps")
+    errors = check_errors(layer.standard_error, maps, mute_uncertain=look.mute_uncertain)
+    if layer.rows == "units":
+        order = strongest(maps)
+        maps, names = maps[order], tuple(names[index] for index in order)
+        errors = None if errors is None else errors[order]
+    return given, look.of(maps), errors, dataclasses.replace(layer, titles=names)
+
+
+def _described(
+    image: np.ndarray,
+    maps: np.ndarray,
+    errors: np.ndarray | None,
+    layer: PageLayer,
+    look: Look,
+    *,
+    whole: bool,
+) -> dict[str, object]:
+    """Return what the script needs to know of a layer."""
+    scale = look.scale or ("all" if layer.rows == "classes" else "each")
+    fixed = not isinstance(scale, str)
+    return {
+        "name": layer.name,
+        "titles": layer.titles,
+        "unit": layer.unit,
+        "symbol": layer.symbol,
+        "note": layer.note,
+        "rows": layer.rows,
+        **WORDS[layer.rows],
+        "oneScale": scale != "each",
+        "scales": common_scales([maps], [layer.unit], scale if fixed else "each")[0],
+        "relevance": exact(maps) if whole else rounded(maps, LEVELS),
+        "standardError": None
+        if errors is None
+        else (exact(errors) if whole else rounded(errors, ERROR_LEVELS)),
+    }
+
+
+def _photo(image: np.ndarray, look: Look) -> dict[str, object]:
+    photo = displayed(image, look)
+    return {"kind": "image", "height": len(photo), "width": photo.shape[1], "photo": png(photo)}
+
+
+def _series(image: np.ndarray, look: Look) -> dict[str, object]:
+    lines = lanes(lines_of(image, look))
+    return {"kind": "series", "height": 1, "width": len(lines), "lines": exact([lines])[0]}
+
+
 def _resource(name: str) -> str:
     return resources.files("pdjax.picture").joinpath(name).read_text(encoding="utf-8")
-
-
-def _base64(array: np.ndarray) -> str:
-    known = np.ma.filled(array, np.nan)  # the page leaves out what is no number
-    return base64.b64encode(known.astype("<f4").tobytes()).decode("ascii")
-
-
-def _png(photo: np.ndarray) -> str:
-    buffer = io.BytesIO()
-    Image.fromarray(np.rint(photo * 255).astype(np.uint8)).save(buffer, "PNG", optimize=True)
-    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
 
 
 def _script_json(data: object) -> str:

@@ -1,68 +1,76 @@
-"use strict";
-(() => {
+(async () => {
   const byId = (id) => document.getElementById(id);
   const data = JSON.parse(byId("data").textContent);
   const { height, width } = data;
   const photo = byId("photo"), canvas = byId("overlay"), chart = byId("chart");
-  const opacity = byId("opacity"), certain = byId("certain");
-  const markers = document.querySelectorAll(".marker");
+  const opacity = byId("opacity"), certain = byId("certain"), same = byId("same");
+  const markers = document.querySelectorAll(".marker"), frames = document.querySelectorAll(".frame");
+  const isSeries = data.kind === "series";
 
-  // The arrays are little-endian whatever the reader's machine is.
-  const floats = (text) => {
-    const bytes = Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
-    const view = new DataView(bytes.buffer);
-    return Float32Array.from({ length: bytes.length / 4 }, (_, i) => view.getFloat32(4 * i, true));
+  const unpacked = async (text) => {
+    const packed = Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
+    const stream = new Blob([packed]).stream().pipeThrough(new DecompressionStream("deflate"));
+    return new Uint8Array(await new Response(stream).arrayBuffer());
   };
-  const relevance = data.relevance.map(floats);
-  const spreads = (data.standardError || []).map(floats);
-  // Samplers with only one thing to put into a window have no error to speak of.
-  const errors = spreads.some((map) => map.some((value) => value > 0)) ? spreads : null;
-  const empty = relevance.map((map) => map.every((value) => value === 0 || Number.isNaN(value)));
-  const stops = data.stops.map((hex) => [1, 3, 5].map((at) => parseInt(hex.slice(at, at + 2), 16)));
-
-  let chosen = 0;
-  let place = null;
-  let grey = null;
-
-  const color = (relative) => {
-    const at = ((relative + 1) / 2) * (stops.length - 1);
-    const low = Math.min(Math.floor(at), stops.length - 2);
-    return stops[low].map((value, channel) => value + (at - low) * (stops[low + 1][channel] - value));
-  };
-
-  const readPhoto = () => {
-    const scratch = document.createElement("canvas");
-    scratch.width = width;
-    scratch.height = height;
-    const context = scratch.getContext("2d");
-    context.drawImage(photo, 0, 0, width, height);
-    const pixels = context.getImageData(0, 0, width, height).data;
-    grey = Float32Array.from({ length: width * height }, (_, i) => {
-      const luma = 0.299 * pixels[4 * i] + 0.587 * pixels[4 * i + 1] + 0.114 * pixels[4 * i + 2];
-      return 255 * data.lightness + (1 - data.lightness) * luma;
-    });
-  };
-
-  const draw = () => {
-    if (!grey) return;
-    const context = canvas.getContext("2d");
-    const picture = context.createImageData(width, height);
-    const map = relevance[chosen], scale = data.scales[chosen];
-    const onlyCertain = errors && certain.checked;
-    for (let i = 0; i < map.length; i++) {
-      const unknown = Number.isNaN(map[i]);
-      const relative = unknown ? 0 : Math.max(-1, Math.min(1, map[i] / scale));
-      const size = Math.abs(relative);
-      const hidden = onlyCertain && Math.abs(map[i]) < 2 * errors[chosen][i];
-      const amount = hidden ? 0 : (opacity.value / 100) * size ** data.exponent;
-      const paint = color(Math.sign(relative) * Math.max(size, data.fullColor));
-      for (let channel = 0; channel < 3; channel++) {
-        picture.data[4 * i + channel] = grey[i] + amount * (paint[channel] - grey[i]);
-      }
-      picture.data[4 * i + 3] = 255;
+  const floats = async ({ bytes: text, step }) => {
+    const bytes = await unpacked(text);
+    if (step !== null) {
+      // Whole numbers modulo 256, as differences along both axes.
+      for (let i = 1; i < bytes.length; i++) if (i % width) bytes[i] += bytes[i - 1];
+      for (let i = width; i < bytes.length; i++) bytes[i] += bytes[i - width];
+      return Float32Array.from(new Int8Array(bytes.buffer), (value) => (value === -128 ? NaN : value * step));
     }
-    context.putImageData(picture, 0, 0);
+    // Little-endian whatever the reader's machine is; all first bytes, then all second, ...
+    const length = bytes.length / 4, view = new DataView(new ArrayBuffer(bytes.length));
+    for (let i = 0; i < length; i++) {
+      for (let part = 0; part < 4; part++) view.setUint8(4 * i + part, bytes[part * length + i]);
+    }
+    return Float32Array.from({ length }, (_, i) => view.getFloat32(4 * i, true));
   };
+  for (const layer of data.layers) {
+    layer.relevance = await Promise.all(layer.relevance.map(floats));
+    const spreads = layer.standardError && (await Promise.all(layer.standardError.map(floats)));
+    // Samplers with only one thing to put into a window have no error to speak of.
+    layer.errors = spreads && spreads.some((map) => map.some((value) => value > 0)) ? spreads : null;
+  }
+  if (isSeries) {
+    data.lines = await floats(data.lines);
+  } else {
+    photo.src = data.photo;
+    await photo.decode();
+  }
+  document.querySelector("main").style.setProperty("--aspect", isSeries ? 100 : width / height);
+  const paint = isSeries ? seriesPainter(data) : imagePainter(data, photo);
+  const color = painterOf(data.stops), errorColor = painterOf(["#ffffff", "#ffffff", "#ffffff", "#a89fce", "#4b3f85"]);
+
+  let layer = data.layers[data.opened], chosen = 0, place = null, pinned = false;
+
+  // What a colour bar should end at: the largest but for one pixel in a thousand.
+  const strength = (values) => {
+    const sizes = values.filter((value) => !Number.isNaN(value)).map(Math.abs).sort();
+    const largest = sizes[sizes.length - 1], limit = sizes[Math.ceil(0.999 * (sizes.length - 1))];
+    return (limit > 1e-3 * largest ? limit : largest) || 1;
+  };
+  const shown = () => {
+    const view = document.querySelector("[name=view]:checked").value;
+    const other = byId("minus").value === "" ? null : Number(byId("minus").value);
+    const map = layer.relevance[chosen];
+    // The two maps come of the same samples, so their errors say nothing of their difference.
+    const difference = other !== null && view !== "error";
+    const values = difference ? map.map((value, i) => value - layer.relevance[other][i]) : map;
+    const errors = difference ? null : layer.errors && layer.errors[chosen];
+    if (view === "error") {
+      const scale = same.checked ? Math.max(...layer.errors.map(strength)) : strength(errors);
+      return { values: errors, errors: null, scale, view, color: errorColor, difference: false };
+    }
+    const own = same.checked ? Math.max(...layer.scales) : layer.scales[chosen];
+    return {
+      values, errors, view, color, difference, scale: difference ? strength(values) : own,
+      opacity: opacity.value / 100, inColor: byId("color").checked,
+      onlyCertain: errors && certain.checked,
+    };
+  };
+  let now = null;
 
   const written = (value, digits = 3) =>
     value === 0 ? "0" : String(Number(Math.abs(value).toPrecision(digits)));
@@ -70,64 +78,128 @@
 
   const read = () => {
     for (const marker of markers) marker.hidden = place === null;
+    for (const frame of frames) frame.classList.toggle("pinned", pinned);
     byId("needle").hidden = place === null;
     if (place === null) {
-      byId("readout").textContent = empty[chosen]
+      const empty = now.values.every((value) => value === 0 || Number.isNaN(value));
+      byId("readout").textContent = empty
         ? "This map is 0 everywhere."
-        : "Point at a pixel to read its relevance.";
+        : `Point at a ${isSeries ? "position" : "pixel"} to read its relevance; click to pin it.`;
       return;
     }
     const [row, column] = place;
-    const index = row * width + column;
-    const value = relevance[chosen][index], scale = data.scales[chosen];
-    const known = !Number.isNaN(value);
-    byId("needle").hidden = !known;
-    const error = errors && errors[chosen][index];
+    const index = row * width + column, value = now.values[index];
+    const error = now.errors && now.errors[index];
     const spread = error ? ` \u00b1 ${written(error, 2)}` : "";
-    const symbol = data.symbol && ` ${data.symbol}`;
+    const symbol = layer.symbol && ` ${layer.symbol}`;
     // An estimate of 0 does not mean that the value is known exactly.
-    const unspread = error === 0 ? data.unspread : "";
-    const said = known ? `${signed(value)}${spread}${symbol}${unspread}` : "Not evaluated";
-    byId("readout").textContent = `${said} at row ${row}, column ${column}`;
+    const unspread = error === 0 ? layer.unspread : "";
+    const where = isSeries ? `position ${column}` : `row ${row}, column ${column}`;
+    const amount = now.view === "error" ? written(value, 2) : signed(value);
+    const reading = Number.isNaN(value) ? "Not explained" : `${amount}${spread}${symbol}${unspread}`;
+    byId("readout").textContent = `${reading} at ${where}${pinned ? " (pinned)" : ""}`;
     for (const marker of markers) {
       marker.style.left = `${(100 * (column + 0.5)) / width}%`;
-      marker.style.top = `${(100 * (row + 0.5)) / height}%`;
+      marker.style.top = isSeries ? "0" : `${(100 * (row + 0.5)) / height}%`;
     }
-    const along = (Math.max(-1, Math.min(1, value / scale)) + 1) / 2;
-    byId("needle").style.left = `${100 * along}%`;
+    const along = (Math.max(-1, Math.min(1, value / now.scale)) + 1) / 2;
+    byId("needle").style.left = `${100 * (now.view === "error" ? 2 * along - 1 : along)}%`;
+    byId("needle").hidden = Number.isNaN(value);
+  };
+
+  const draw = () => {
+    now = shown();
+    paint(canvas, now);
+    const isError = now.view === "error", minus = byId("minus");
+    const stops = isError ? ["#ffffff", "#a89fce", "#4b3f85"] : data.stops;
+    document.querySelector(".bar").style.background = `linear-gradient(to right, ${stops.join(", ")})`;
+    byId("lowest-word").textContent = isError || now.difference ? "" : layer.lowest;
+    byId("highest-word").textContent = isError || now.difference ? "" : layer.highest;
+    byId("lowest").textContent = isError ? "0" : signed(-now.scale);
+    byId("middle").textContent = isError ? "" : "0";
+    byId("highest").textContent = isError ? written(now.scale) : signed(now.scale);
+    byId("unit").textContent = isError ? `standard error, ${layer.unit}` : layer.unit;
+    const title = layer.titles[chosen];
+    const words = now.difference ? `${title} minus ${layer.titles[Number(minus.value)]}` : title;
+    byId("title").textContent = document.title = words;
+    const what = { overlay: "Relevance over the image", map: "Relevance", error: "Standard error" }[now.view];
+    byId("shown").textContent = isSeries ? what.replace(" over the image", "") : what;
+    canvas.setAttribute("aria-label", `${what}: ${words}`);
+    for (const id of ["opacity-label", "color-label"]) byId(id).hidden = now.view !== "overlay";
+    byId("color-label").hidden ||= isSeries;
+    byId("certain-label").hidden = !now.errors;
+    read();
+  };
+
+  const thumbnail = (index) => {
+    const small = document.createElement("canvas"), whole = document.createElement("canvas");
+    const errors = layer.errors && layer.errors[index];
+    paint(whole, { values: layer.relevance[index], errors, scale: layer.scales[index], view: "overlay", color, opacity: 0.9 }, true);
+    Object.assign(small, { width: 96, height: Math.max(16, Math.round((96 * whole.height) / whole.width)) });
+    small.getContext("2d").drawImage(whole, 0, 0, small.width, small.height);
+    small.setAttribute("aria-hidden", "true");
+    return small;
   };
 
   const choose = (index) => {
     chosen = index;
-    byId("title").textContent = document.title = data.titles[index];
-    byId("lowest").textContent = signed(-data.scales[index]);
-    byId("highest").textContent = signed(data.scales[index]);
-    canvas.setAttribute("aria-label", `Relevance for ${data.titles[index]}`);
+    const minus = byId("minus"), before = minus.value;
+    minus.replaceChildren(new Option("nothing", ""));
+    layer.titles.forEach((title, other) => {
+      if (other !== index) minus.add(new Option(title, other));
+    });
+    minus.value = [...minus.options].some((option) => option.value === before) ? before : "";
     draw();
-    read();
+  };
+
+  const open = (which) => {
+    layer = data.layers[which];
+    for (const lead of document.querySelectorAll(".lead")) lead.hidden = lead.dataset.rows !== layer.rows;
+    byId("rows-legend").textContent = layer.legend;
+    byId("note").textContent = layer.note;
+    same.checked = layer.oneScale;
+    const many = layer.titles.length > 1, rows = byId("rows");
+    rows.hidden = byId("same-label").hidden = byId("minus-label").hidden = !many;
+    byId("error-label").hidden = !layer.errors;
+    if (!layer.errors && document.querySelector("[value=error]").checked) {
+      document.querySelector("[value=overlay]").checked = true;
+    }
+    const thumbs = layer.rows === "units" && many;
+    rows.classList.toggle("thumbs", thumbs);
+    byId(thumbs ? "many" : "few").append(rows);
+    rows.replaceChildren(byId("rows-legend"));
+    layer.titles.forEach((title, index) => {
+      const label = document.createElement("label"), button = document.createElement("input");
+      Object.assign(button, { type: "radio", name: "row", checked: index === 0 });
+      button.addEventListener("change", () => choose(index));
+      const words = document.createElement("span");
+      // Under a small picture there is room for the name alone, which ends before the last comma.
+      words.textContent = thumbs ? title.slice(0, title.lastIndexOf(", ") + 1 || undefined).replace(/,$/, "") : title;
+      label.title = title;
+      label.append(button, ...(thumbs ? [thumbnail(index)] : []), words);
+      rows.append(label);
+    });
+    byId("minus").value = "";
+    choose(0);
   };
 
   const moveTo = (row, column) => {
-    place = [
-      Math.max(0, Math.min(height - 1, row)),
-      Math.max(0, Math.min(width - 1, column)),
-    ];
+    place = [Math.max(0, Math.min(height - 1, row)), Math.max(0, Math.min(width - 1, column))];
     read();
   };
-
   const pointed = (event) => {
     const box = event.currentTarget.getBoundingClientRect();
     moveTo(
-      Math.floor(((event.clientY - box.top) / box.height) * height),
+      isSeries ? 0 : Math.floor(((event.clientY - box.top) / box.height) * height),
       Math.floor(((event.clientX - box.left) / box.width) * width),
     );
   };
-
-  for (const frame of document.querySelectorAll(".frame")) {
-    frame.addEventListener("pointermove", pointed);
-    frame.addEventListener("pointerdown", pointed);
-    frame.classList.toggle("pixelated", Math.max(width, height) <= 128);
+  for (const frame of frames) {
+    frame.addEventListener("pointermove", (event) => pinned || pointed(event));
+    frame.addEventListener("pointerleave", () => { if (!pinned) { place = null; read(); } });
+    frame.addEventListener("click", (event) => { pinned = !pinned; pointed(event); });
   }
+  document.querySelector("main").classList.toggle("large", !isSeries && Math.max(width, height) <= 128);
 
   chart.addEventListener("keydown", (event) => {
     const step = event.shiftKey ? 10 : 1;
@@ -135,7 +207,11 @@
       ArrowUp: [-step, 0], ArrowDown: [step, 0], ArrowLeft: [0, -step], ArrowRight: [0, step],
     };
     if (event.key === "Escape") {
+      pinned = false;
       place = null;
+      read();
+    } else if (event.key === "Enter" && place !== null) {
+      pinned = !pinned;
       read();
     } else if (moves[event.key]) {
       event.preventDefault();
@@ -144,20 +220,31 @@
     }
   });
 
-  data.titles.forEach((title, index) => {
-    const label = document.createElement("label");
-    const button = document.createElement("input");
-    Object.assign(button, { type: "radio", name: "row", checked: index === 0 });
-    button.addEventListener("change", () => choose(index));
-    const words = document.createElement("span");
-    words.textContent = title;
-    label.append(button, words);
-    byId("rows").append(label);
+  const save = (blob, suffix) => {
+    const link = document.createElement("a");
+    link.href = URL.createObjectURL(blob);
+    link.download = `${document.title.replace(/[^\w.-]+/g, "-")}${suffix}`;
+    link.click();
+    setTimeout(() => URL.revokeObjectURL(link.href), 60000);
+  };
+  byId("save-png").addEventListener("click", () => canvas.toBlob((blob) => save(blob, ".png")));
+  byId("save-csv").addEventListener("click", () => {
+    const spread = layer.errors && layer.errors[chosen];
+    const lines = [...layer.relevance[chosen]].map((value, i) => {
+      const at = isSeries ? [i] : [Math.floor(i / width), i % width];
+      return [...at, Number.isNaN(value) ? "" : value, spread ? spread[i] : ""].join(",");
+    });
+    const header = `${isSeries ? "position" : "row,column"},relevance,standard_error`;
+    save(new Blob([[header, ...lines, ""].join("\n")], { type: "text/csv" }), ".csv");
   });
-  byId("rows").hidden = data.titles.length === 1;
-  byId("certain-label").hidden = !errors;
-  opacity.addEventListener("input", draw);
-  certain.addEventListener("change", draw);
-  choose(0);
-  photo.decode().then(readPhoto).then(draw);
+
+  data.layers.forEach((each, index) => byId("layer").add(new Option(each.name, index)));
+  byId("layer").value = data.opened;
+  byId("layer-label").hidden = data.layers.length === 1;
+  byId("layer").addEventListener("change", (event) => open(Number(event.target.value)));
+  for (const id of ["opacity", "certain", "color", "same", "minus"]) byId(id).addEventListener("input", draw);
+  for (const view of document.querySelectorAll("[name=view]")) view.addEventListener("change", draw);
+  if (isSeries) document.querySelector("[value=overlay]").parentElement.lastChild.textContent = " lines and curve";
+  open(data.opened);
+  document.documentElement.dataset.ready = "yes";
 })();

@@ -14,7 +14,8 @@ def panels_of(figure: Figure) -> list[Axes]:
 
 def titles_of(figure: Figure) -> list[str]:
     """The titles over rows of panels, each as one line."""
-    return [" ".join(words.get_text().split()) for axes in figure.axes for words in axes.texts]
+    bare = [axes for axes in figure.axes if not axes.images]
+    return [" ".join(words.get_text().split()) for axes in bare for words in axes.texts]
 
 
 def headings_of(figure: Figure) -> list[str]:
@@ -27,8 +28,10 @@ def caption_of(figure: Figure) -> str:
     return "\n".join(words.get_text() for words in figure.texts)
 
 
-def label_of(axes: Axes) -> str:
-    """The label of a panel's colour bar, as one line."""
+def label_of(axes: Axes) -> str | None:
+    """The label of a panel's colour bar, as one line; None where it has no bar."""
+    if axes.images[0].colorbar is None:
+        return None
     return " ".join(axes.images[0].colorbar.ax.get_ylabel().split())
 
 
@@ -37,7 +40,9 @@ def assert_all_is_seen(figure: Figure) -> None:
     figure.draw_without_rendering()
     # What belongs to a panel is in its box: headings, and the bar with its ticks and label.
     boxes = [axes.get_tightbbox() for axes in figure.axes if axes.images or axes.child_axes]
-    words = [each for axes in figure.axes for each in axes.texts] + figure.texts
+    # Words inside a panel lie over its image on purpose.
+    bare = [axes for axes in figure.axes if not axes.images]
+    words = [each for axes in bare for each in axes.texts] + figure.texts
     boxes += [each.get_window_extent() for each in words if each.get_text()]
     lows, highs = np.array([box.min for box in boxes]), np.array([box.max for box in boxes])
     # Letters may take a pixel more when they are drawn than when they are laid out.

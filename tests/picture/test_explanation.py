@@ -12,6 +12,8 @@ import numpy as np
 import pytest
 from helpers.figures import caption_of, headings_of, label_of, panels_of, titles_of
 from helpers.local_reference import quick_compilation
+from helpers.refusals import refused
+from matplotlib.figure import Figure
 
 import pdjax
 from pdjax._checks import ArgumentError
@@ -70,10 +72,10 @@ def data_of(path):
 
 def test_a_layer_of_classes_has_a_row_for_each(explanation, tmp_path):
     figure = explanation.plot(show_error=True)
-    panels = panels_of(figure)
-    assert len(panels) == 12
+    _, *panels = panels_of(figure)
+    assert len(panels) == 9
     for row in range(3):
-        _, drawn, _, spread = panels[4 * row : 4 * row + 4]
+        drawn, _, spread = panels[3 * row : 3 * row + 3]
         np.testing.assert_array_equal(
             drawn.images[0].get_array(), explanation.relevance["prob"][row]
         )
@@ -81,11 +83,14 @@ def test_a_layer_of_classes_has_a_row_for_each(explanation, tmp_path):
             spread.images[0].get_array(), explanation.standard_error["prob"][row]
         )
     assert titles_of(figure) == explanation.titles("prob")
-    assert label_of(panels[1]) == explanation.measures["prob"]
+    assert label_of(panels[0]) == explanation.measures["prob"]
     assert caption_of(figure).replace("\n", " ") == explanation.caption
-    explanation.to_html(tmp_path / "prob.html")
-    assert "speak for the class" in (tmp_path / "prob.html").read_text("utf-8")
-    assert data_of(tmp_path / "prob.html")["symbol"] == explanation.symbols["prob"] == "bits"
+    explanation.to_html(tmp_path / "all.html")
+    data = data_of(tmp_path / "all.html")
+    assert [layer["name"] for layer in data["layers"]] == ["hidden", "scores", "prob"]
+    assert data["opened"] == 2
+    assert data["layers"][2]["symbol"] == explanation.symbols["prob"] == "bits"
+    assert "doubling" in data["layers"][2]["note"]
 
 
 def test_picture_and_page_show_the_same_maps_in_the_same_order(explanation, tmp_path):
@@ -95,18 +100,20 @@ def test_picture_and_page_show_the_same_maps_in_the_same_order(explanation, tmp_
     assert caption_of(figure).replace("\n", " ") == explanation.caption
     assert "stride 3, 4 samples a window" in explanation.caption
     explanation.to_html(tmp_path / "page.html", "hidden")
-    data = data_of(tmp_path / "page.html")
-    assert [title.split(",")[0] for title in data["titles"]] == expected
-    assert data["symbol"] == ""
-    page = (tmp_path / "page.html").read_text("utf-8")
-    assert "bits" not in page
-    assert "the activation falls" in page
+    (layer,) = data_of(tmp_path / "page.html")["layers"]
+    assert [title.split(",")[0] for title in layer["titles"]][: len(expected)] == expected
+    assert (layer["symbol"], layer["rows"]) == ("", "units")
 
 
-@pytest.mark.parametrize(("correction", "words"), [(0, "with N = 0"), (None, "forward passes")])
-def test_captions_end_in_the_correction(explanation, correction, words):
-    settings = explanation.settings | {"num_training_images": correction}
-    assert dataclasses.replace(explanation, settings=settings).caption.endswith(words)
+def test_captions_leave_the_correction_to_the_settings(explanation):
+    assert explanation.settings["num_training_images"] == 100
+    assert explanation.caption.endswith("forward passes")
+
+
+def test_classes_go_by_their_first_name_unless_another_has_it(explanation):
+    names = explanation.names | {"prob": ("tabby, tabby cat", "crane, bird", "crane, machine")}
+    titles = dataclasses.replace(explanation, names=names).titles("prob")
+    assert [title.rpartition(", p =")[0] for title in titles] == ["tabby", *names["prob"][1:]]
 
 
 def test_all_units_that_were_asked_for_are_drawn(explanation):
@@ -123,20 +130,20 @@ def test_single_units_are_called_units(explain):
 
 
 def test_compare_draws_the_layers_that_have_a_row_per_class(explanation):
-    panels = panels_of(explanation.compare())
-    assert [axes.get_xlabel() for axes in panels[-3:]] == ["image", "scores", "prob"]
-    assert len(panels) == 9
+    _, *panels = panels_of(explanation.compare())
+    assert [axes.get_xlabel() for axes in panels[-2:]] == ["scores", "prob"]
+    assert len(panels) == 6
     for row in range(3):
-        for column, layer in ((1, "scores"), (2, "prob")):
-            axes = panels[3 * row + column]
+        for column, layer in enumerate(("scores", "prob")):
+            axes = panels[2 * row + column]
             drawn = axes.images[0].get_array()
             np.testing.assert_array_equal(drawn, explanation.relevance[layer][row])
-            assert label_of(axes) == explanation.measures[layer]
+            assert label_of(axes) == (None if row else explanation.measures[layer])
 
 
 def test_compare_draws_the_chosen_layers_and_rows_titled_by_probability(explanation):
     figure = explanation.compare(layers=("prob", "scores"), units=[2, 0])
-    assert [axes.get_xlabel() for axes in panels_of(figure)[-3:]] == ["image", "prob", "scores"]
+    assert [axes.get_xlabel() for axes in panels_of(figure)[-2:]] == ["prob", "scores"]
     titles = explanation.titles("prob")
     assert titles_of(figure) == [titles[2], titles[0]]
     again = explanation.compare(layers=("scores", "scores"))
@@ -170,3 +177,60 @@ def test_errors_mute_the_uncertain(explanation, tmp_path):
     assert "Uncoloured" in caption_of(explanation.plot("hidden", mute_uncertain=True))
     explanation.to_html(tmp_path / "page.html", mute_uncertain=True)
     assert "checked>" in (tmp_path / "page.html").read_text("utf-8")
+
+
+def test_a_whole_layer_a_bare_panel_and_axes_of_ones_own(explanation, tmp_path):
+    whole = panels_of(explanation.plot("hidden", "layer", show_error=True))
+    assert len(whole) == 4
+    np.testing.assert_array_equal(
+        whole[1].images[0].get_array(), explanation.layer_relevance["hidden"]
+    )
+    (bare,) = panels_of(explanation.plot("hidden", only="map"))
+    np.testing.assert_array_equal(
+        bare.images[0].get_array(), explanation.relevance["hidden"][MAPS - 1]
+    )
+    left, right = Figure().subplots(1, 2)
+    explanation.plot(ax=[left, right], only="map", scale="each")
+    np.testing.assert_array_equal(right.images[0].get_array(), explanation.relevance["prob"][1])
+    explanation.to_html(tmp_path / "page.html", "hidden", "layer", title="photo.jpg")
+    (layer,) = data_of(tmp_path / "page.html")["layers"]
+    assert layer["titles"] == ["hidden, mean"]
+    with_photo = panels_of(explanation.plot("hidden", show_image=True, scale="all"))
+    assert len(with_photo) == 16
+    assert len({axes.images[0].get_clim() for axes in with_photo[1:]}) == 1
+
+
+def test_images_are_drawn_in_the_bounds_they_were_explained_in(explanation):
+    wide = dataclasses.replace(
+        explanation,
+        image=explanation.image * 4 - 2,
+        settings=explanation.settings | {"bounds": [-2.0, 2.0]},
+    )
+    photo = panels_of(wide.plot())[0].images[0].get_array()
+    np.testing.assert_allclose(photo, explanation.image, atol=1e-6)
+    other = panels_of(wide.plot(display=explanation.image[::-1]))[0].images[0].get_array()
+    np.testing.assert_allclose(other, explanation.image[::-1])
+
+
+def test_notebooks_show_an_explanation(explanation):
+    assert explanation._repr_png_().startswith(b"\x89PNG")
+    assert "<img alt=" in explanation._repr_html_()
+    damaged = dataclasses.replace(explanation, image=explanation.image * np.nan)
+    assert damaged._repr_png_() is None
+
+
+@pytest.mark.parametrize(
+    ("argument", "options"),
+    [
+        ("units", {"units": "layer"}),
+        ("units", {"layer": "hidden", "units": "all"}),
+        ("show_error", {"layer": "hidden", "show_error": True}),
+        ("show_error", {"only": "map", "show_error": True}),
+        ("show_image", {"show_image": True}),
+        ("layer", {"layer": "conv"}),
+        ("scale", {"scale": "rows"}),
+    ],
+)
+def test_what_a_picture_does_not_have_is_refused(explanation, argument, options):
+    with refused(argument):
+        explanation.plot(**options)

@@ -78,9 +78,12 @@ def test_the_uncertain_is_muted_in_maps_and_over_the_photo():
 @pytest.mark.parametrize(
     ("argument", "change"),
     [
-        ("relevance", {"relevance": THREE[0]}),
+        ("relevance", {"relevance": THREE[0, 0]}),
         ("relevance", {"image": np.zeros((5, 5, 3))}),
         ("image", {"image": np.zeros((6, 5))}),
+        ("image", {"relevance": THREE[0]}),
+        ("image", {"mode": "color"}),
+        ("image", {"show_image": True}),
         ("count", {"count": 0}),
         ("columns", {"columns": 0}),
         ("names", {"names": ["a"]}),

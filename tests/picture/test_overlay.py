@@ -94,15 +94,16 @@ assert "matplotlib" not in sys.modules
 @pytest.mark.parametrize(
     ("argument", "call"),
     [
-        ("image", lambda: overlay(PHOTO[..., :2], MAP, 1.0)),
+        ("image", lambda: overlay(PHOTO[..., 0], MAP, 1.0)),
         ("relevance", lambda: overlay(PHOTO, MAP[:3], 1.0)),
         ("scale", lambda: overlay(PHOTO, MAP, 0.0)),
         ("opacity", lambda: overlay(PHOTO, MAP, 1.0, opacity=1.5)),
-        ("relevance", lambda: relevance_colors(MAP[None], 1.0)),
+        ("relevance", lambda: relevance_colors(MAP[None, None], 1.0)),
         ("scale", lambda: relevance_colors(MAP, float("nan"))),
         ("relevance", lambda: symmetric_scale(MAP * np.nan)),
+        ("relevance", lambda: symmetric_scale(MAP * np.inf)),
         ("relevance", lambda: symmetric_scale(MAP[:0])),
-        ("relevance", lambda: strongest(MAP)),
+        ("relevance", lambda: strongest(MAP[0])),
     ],
 )
 def test_bad_input_is_refused(argument, call):
