@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from pdjax._caption import stride_in_words
 from pdjax._checks import ArgumentTypeError, ArgumentValueError, by_sides
 from pdjax._drawn import MAX_ROWS, drawn_of, shown_look
-from pdjax.explanation import Explanation, stride_in_words
+from pdjax.explanation import Explanation
 from pdjax.picture.look import Look, with_look
 
 if TYPE_CHECKING:

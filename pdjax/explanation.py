@@ -5,11 +5,12 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from pdjax._caption import caption_of
 from pdjax._checks import ArgumentError, ArgumentValueError
 from pdjax._drawn import (
     MAX_MAPS,
@@ -28,7 +29,6 @@ from pdjax._drawn import (
 from pdjax._files import atomic_path, read_npz, write_npz
 from pdjax._result_file import packed, unpacked
 from pdjax._tables import Box, data_frame, strongest_boxes, write_csv
-from pdjax.method.schemes import SCHEMES
 from pdjax.picture.look import Look, with_look
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from pandas import DataFrame
 
-__all__ = ["Explanation", "stride_in_words"]
+__all__ = ["Explanation"]
 
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
@@ -94,28 +94,7 @@ class Explanation:
     @property
     def caption(self) -> str:
         """The settings in words, as a line for below pictures."""
-        settings = self.settings
-        where = f" of {settings['start']}" if settings.get("start") else ""
-        hidden = "windows of " + " by ".join(map(str, settings["window"])) + " pixels"
-        hidden += f"{where} at stride {stride_in_words(settings)}"
-        if settings.get("regions") is not None:
-            hidden = f"{len(settings['regions'])} regions{where}"
-        if settings.get("channels") is not None:
-            hidden += f" in channel {' or '.join(map(str, settings['channels']))}"
-        if settings.get("where") is not None:
-            hidden += f" for {settings['where']:.1%} of the pixels"
-        least = settings["num_samples"]
-        most = settings.get("most_samples", least)
-        samples = str(least) if least == most else f"{least} to {most}"
-        one = "window" if settings.get("regions") is None else "region"
-        samples += f" sample{'s' if most > 1 else ''} a {one}"
-        # Files that were written before there was a choice have independent samples.
-        scheme = settings.get("sampling", SCHEMES[0])
-        samples += "" if scheme == SCHEMES[0] else f" ({scheme})"
-        return (
-            f"{settings['model']}; {settings['sampler']}; "
-            f"{hidden}, {samples}, {settings['passes']:,} forward passes"
-        )
+        return caption_of(self.settings)
 
     def titles(self, layer: str) -> list[str]:
         """One line per unit of a layer: its name, and what the network gives for it.
@@ -398,8 +377,3 @@ class Explanation:
                 value=os.fspath(path),
             ) from None
         return result
-
-
-def stride_in_words(settings: Mapping[str, Any]) -> str:
-    """Return the stride of an explanation: one number where it is the same on all axes."""
-    return " by ".join(map(str, dict.fromkeys(settings["stride"] or ())))

@@ -12,7 +12,7 @@ import pytest
 from helpers.refusals import refused
 
 from pdjax import Explanation
-from pdjax.explanation import stride_in_words
+from pdjax._caption import stride_in_words
 
 KINDS = (
     "relevance",

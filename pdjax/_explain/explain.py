@@ -11,9 +11,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from pdjax._explain.budget import further_draws, reached_error
+from pdjax._explain.called_with import called_with
 from pdjax._explain.checkpoint import Checkpoint
 from pdjax._explain.draws import Draws
-from pdjax._explain.request import PreviewRequest, Request, called_with
+from pdjax._explain.request import PreviewRequest, Request
 from pdjax._explain.target import Target
 from pdjax._types import Sampler
 from pdjax.explanation import Explanation

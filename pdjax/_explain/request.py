@@ -11,12 +11,11 @@ from __future__ import annotations
 import copy
 import dataclasses
 import functools
-import inspect
 import itertools
 import os
 from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
-from typing import Any, ParamSpec, TypeVar
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -50,13 +49,10 @@ from pdjax.method.where import Part, check_where
 from pdjax.method.windows import WindowGrid
 from pdjax.samplers.regions import region_contents
 
-__all__ = ["CALLABLE", "PreviewRequest", "Request", "called_with", "coarse_to_fine"]
+__all__ = ["CALLABLE", "PreviewRequest", "Request", "coarse_to_fine"]
 
 CALLABLE = "callable"
 """The engine for a function that is not written in JAX."""
-
-P = ParamSpec("P")
-Result = TypeVar("Result")
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -391,30 +387,3 @@ def coarse_to_fine(
         return (stride,)
     strides = (stride * 2**k for k in (3, 2, 1))
     return (*(coarse for coarse in strides if coarse <= min(window)), stride)
-
-
-def called_with(
-    kind: Callable[P, Request],
-) -> Callable[[Callable[[Any], Result]], Callable[P, Result]]:
-    """Let a function of a request be called with the arguments of one.
-
-    They stand in one place, the dataclass, from where help and editors read them as well.
-    """
-    arguments = inspect.signature(kind)
-
-    def decorate(function: Callable[[Any], Result]) -> Callable[P, Result]:
-        @functools.wraps(function)
-        def called(*args: P.args, **kwargs: P.kwargs) -> Result:
-            try:
-                arguments.bind(*args, **kwargs)
-            except TypeError as error:
-                raise TypeError(f"{function.__name__}() {error}") from None
-            return function(kind(*args, **kwargs))
-
-        returned = inspect.signature(function).return_annotation
-        called.__signature__ = arguments.replace(  # type: ignore[attr-defined]
-            return_annotation=returned
-        )
-        return called
-
-    return decorate

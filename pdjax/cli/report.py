@@ -6,9 +6,10 @@ from pathlib import Path
 
 import typer
 
+from pdjax._caption import stride_in_words
 from pdjax._explain.request import Request
 from pdjax.cli.outputs import Outputs
-from pdjax.explanation import Explanation, stride_in_words
+from pdjax.explanation import Explanation
 
 __all__ = ["announce", "interrupted", "report", "staged"]
 

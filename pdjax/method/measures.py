@@ -359,6 +359,12 @@ def find_measure(measure: str | Measure) -> Measure:
             f"give one of {', '.join(MEASURES)}, or an instance of your own pdjax.Measure",
             value=measure,
         )
+    if type(measure).transform is Measure.transform:
+        raise ArgumentTypeError(
+            "measure",
+            f"of type {type(measure).__name__} does not say what it makes of a probability",
+            "give its class a method transform(self, probability)",
+        )
     return measure
 
 

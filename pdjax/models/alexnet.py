@@ -18,7 +18,7 @@ import numpy as np
 from pdjax._checks import ArgumentValueError
 from pdjax._types import Array, Float, Params
 from pdjax.models.layers import conv, dense, local_response_norm, max_pool, standardize, to_caffe
-from pdjax.models.network import Download, Network, Place
+from pdjax.models.network import IMAGENET_IMAGES, Download, Network, Place
 
 __all__ = [
     "BVLC_ALEXNET",
@@ -138,6 +138,7 @@ BVLC_ALEXNET = Network(
     image_size=IMAGE_SIZE,
     summary="AlexNet as published with Caffe: 61 million parameters, 5 convolutions",
     scores="fc8",
+    num_training_images=IMAGENET_IMAGES,
     aliases=("alexnet",),
     published=Download(
         "http://dl.caffe.berkeleyvision.org/bvlc_alexnet.caffemodel",
@@ -155,6 +156,7 @@ TORCHVISION_ALEXNET = Network(
     image_size=224,
     summary="AlexNet in torchvision's form: 61 million parameters, no response normalisation",
     scores="fc8",
+    num_training_images=IMAGENET_IMAGES,
     published=Download(
         "https://download.pytorch.org/models/alexnet-owt-7be5be79.pth",
         "sha256:7be5be791159472b1fbf3c69796f7cb30dca7ad8466c2df70058c37116cdee02",

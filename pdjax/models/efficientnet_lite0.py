@@ -20,7 +20,7 @@ import jax
 
 from pdjax._types import Array, Float
 from pdjax.models.layers import conv, dense, standardize
-from pdjax.models.network import Installed, Network, Place
+from pdjax.models.network import IMAGENET_IMAGES, Installed, Network, Place
 
 __all__ = ["EFFICIENTNET_LITE0", "EfficientNetLite0"]
 
@@ -112,6 +112,7 @@ EFFICIENTNET_LITE0 = Network(
     image_size=224,
     summary="EfficientNet-Lite0: 4.7 million parameters; its weights come with the installation",
     scores="logits",
+    num_training_images=IMAGENET_IMAGES,
     published=Installed(_installed_file),
     place=_place,
     norm_epsilon=1e-3,

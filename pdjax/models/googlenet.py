@@ -28,7 +28,7 @@ from pdjax.models.layers import (
     standardize,
     to_caffe,
 )
-from pdjax.models.network import Download, Network, Place
+from pdjax.models.network import IMAGENET_IMAGES, Download, Network, Place
 
 __all__ = ["BVLC_GOOGLENET", "TORCHVISION_GOOGLENET", "GoogLeNet", "TorchvisionGoogLeNet"]
 
@@ -150,6 +150,7 @@ BVLC_GOOGLENET = Network(
     image_size=224,
     summary="GoogLeNet as published with Caffe: 7 million parameters, 9 inception modules",
     scores="loss3/classifier",
+    num_training_images=IMAGENET_IMAGES,
     aliases=("googlenet",),
     published=Download(
         "http://dl.caffe.berkeleyvision.org/bvlc_googlenet.caffemodel",
@@ -166,6 +167,7 @@ TORCHVISION_GOOGLENET = Network(
     image_size=224,
     summary="GoogLeNet in torchvision's form: 6.6 million parameters, trained with batch norm",
     scores="fc",
+    num_training_images=IMAGENET_IMAGES,
     published=Download(
         "https://download.pytorch.org/models/googlenet-1378be20.pth",
         "sha256:1378be20a8e875cf1568b8a71654e704449655e34711a959a38b04fb34905cef",

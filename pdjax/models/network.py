@@ -26,12 +26,23 @@ from pdjax._functions import activation_shapes
 from pdjax._types import Params
 from pdjax.classifier import Classifier
 
-__all__ = ["Download", "Form", "Installed", "Network", "Place", "imagenet_labels"]
+__all__ = [
+    "IMAGENET_IMAGES",
+    "Download",
+    "Form",
+    "Installed",
+    "Network",
+    "Place",
+    "imagenet_labels",
+]
 
 Form = Literal["caffemodel", "pth"]
 """How published weights are written down: as Caffe does, or as PyTorch does."""
 
 FORMS: tuple[Form, ...] = ("caffemodel", "pth")
+
+IMAGENET_IMAGES = 1_281_167
+"""Images of ILSVRC2012 that networks are trained on."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -142,12 +153,13 @@ class Network:
         ``with_mean(params, mean)`` adds a mean image ``(3, h, w)``, BGR in [0, 255], to be
         subtracted in place of a mean colour. None: the network has no such form.
     labels : tuple of str, optional
-        Names of the classes; by default the 1000 of ImageNet.
+        Names of the classes; by default those of ImageNet where there are 1000, or else the
+        indices.
     scores : str, optional
         The layer with the scores before the softmax, which is ``"prob"``.
     num_training_images : int or None
-        Images that the published weights were trained on (default: ImageNet's), for Laplace's
-        correction.
+        Images that the published weights were trained on, for Laplace's correction; None switches
+        it off.
     """
 
     name: str
@@ -163,7 +175,7 @@ class Network:
     with_mean: Callable[[Params, np.ndarray], Params] | None = None
     labels: tuple[str, ...] | None = None
     scores: str | None = None
-    num_training_images: int | None = 1_281_167
+    num_training_images: int | None = None
 
     def __post_init__(self) -> None:
         check_choice("form", self.form, FORMS)
@@ -176,7 +188,11 @@ class Network:
     @functools.cached_property
     def layers(self) -> tuple[str, ...]:
         """Names of all activations, in forward order."""
-        return tuple(activation_shapes(self._apply, self.param_shapes, self._image().shape[1:]))
+        return tuple(self._shapes)
+
+    @functools.cached_property
+    def _shapes(self) -> dict[str, tuple[int, ...]]:
+        return activation_shapes(self._apply, self.param_shapes, self._image().shape[1:])
 
     @property
     def outputs(self) -> dict[str, str]:
@@ -215,17 +231,36 @@ class Network:
         )
 
     def with_params(self, params: Params) -> Classifier:
-        """Join the architecture with parameters, ``{layer: {"kernel", "bias"}}``."""
+        """Join the architecture with parameters, ``{layer: {"kernel", "bias"}}``.
+
+        Raises
+        ------
+        ValueError
+            If there are not as many labels as classes.
+        """
         return Classifier(
             name=self.name,
             predict=_Predict(self.module),
             params=params,
             image_size=self.image_size,
             layers=self.layers,
-            labels=imagenet_labels() if self.labels is None else self.labels,
+            labels=self._class_names(),
             outputs=self.outputs,
             num_training_images=self.num_training_images,
         )
+
+    def _class_names(self) -> tuple[str, ...]:
+        count = self._shapes["prob"][-1]
+        if self.labels is None:
+            known = imagenet_labels()
+            return known if len(known) == count else tuple(map(str, range(count)))
+        if len(self.labels) != count:
+            raise ArgumentValueError(
+                "labels",
+                f"are {len(self.labels)} names for the {count} classes of {self.name}",
+                "name each of them",
+            )
+        return self.labels
 
     def _image(self) -> jax.ShapeDtypeStruct:
         return jax.ShapeDtypeStruct((1, self.image_size, self.image_size, 3), jnp.float32)

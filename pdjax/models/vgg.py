@@ -11,7 +11,7 @@ import jax
 
 from pdjax._types import Array, Float
 from pdjax.models.layers import conv, dense, max_pool, standardize
-from pdjax.models.network import Download, Network, Place
+from pdjax.models.network import IMAGENET_IMAGES, Download, Network, Place
 
 __all__ = ["VGG16", "Vgg16"]
 
@@ -67,6 +67,7 @@ VGG16 = Network(
     image_size=224,
     summary="VGG16: 138 million parameters, 13 convolutions",
     scores="fc8",
+    num_training_images=IMAGENET_IMAGES,
     published=Download(
         "https://download.pytorch.org/models/vgg16-397923af.pth",
         "sha256:397923af8e79cdbb6a7127f12361acd7a2f83e06b05044ddf496e83de57a5bf0",
