@@ -12,7 +12,15 @@ import jax.numpy as jnp
 import numpy as np
 
 from pdjax._channels import ChannelsMoved, check_channel_axis
-from pdjax._checks import ArgumentError, ArgumentTypeError, ArgumentValueError, check_choice, check_count
+from pdjax._checks import (
+    UNIT,
+    ArgumentError,
+    ArgumentTypeError,
+    ArgumentValueError,
+    Bounds,
+    check_choice,
+    check_count,
+)
 from pdjax._outputs import KINDS, bare_name
 from pdjax._types import Params
 from pdjax.classifier import Classifier, Labels
@@ -71,6 +79,7 @@ class Told:
     std: float | Sequence[float] | None = None
     preprocess: Callable[[Any], Any] | None = None
     arguments: Mapping[str, Any] | None = None
+    bounds: Bounds = UNIT
     name: str | None = None
 
     def __post_init__(self) -> None:
@@ -134,6 +143,7 @@ class Told:
             outputs=self.kinds(outputs, known),
             num_training_images=self.num_training_images,
             channels=image.channels,
+            bounds=self.bounds,
             name=self.name or name,
         )
 
