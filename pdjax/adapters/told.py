@@ -13,9 +13,11 @@ import numpy as np
 
 from pdjax._channels import ChannelsMoved, check_channel_axis
 from pdjax._checks import (
+    UNIT,
     ArgumentError,
     ArgumentTypeError,
     ArgumentValueError,
+    Bounds,
     check_choice,
     check_count,
     is_integer,
@@ -78,6 +80,7 @@ class Told:
     std: float | Sequence[float] | None = None
     preprocess: Callable[[Any], Any] | None = None
     arguments: Mapping[str, Any] | None = None
+    bounds: Bounds = UNIT
     name: str | None = None
 
     def __post_init__(self) -> None:
@@ -141,6 +144,7 @@ class Told:
             outputs=self.kinds(shapes, known),
             num_training_images=self.num_training_images,
             channels=image.channels,
+            bounds=self.bounds,
             name=self.name or name,
         )
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pdjax._checks import ArgumentTypeError
+from pdjax._checks import UNIT, ArgumentTypeError, Bounds
 from pdjax.adapters.told import Told
 from pdjax.classifier import Classifier, Labels
 
@@ -41,6 +41,7 @@ def wrap(
     std: float | Sequence[float] | None = None,
     preprocess: Callable[[Any], Any] | None = None,
     arguments: Mapping[str, Any] | None = None,
+    bounds: Bounds = UNIT,
     name: str | None = None,
 ) -> Classifier:
     """Make a classifier of a model of another framework.
@@ -87,6 +88,8 @@ def wrap(
     arguments : mapping, optional
         Keyword arguments of the model's call. Those that set inference mode are found by
         themselves where they have a usual name, such as ``train=False``.
+    bounds : (float, float) or None
+        Range of the values of an image, None being any; (0, 255) for models that take these.
     name : str, optional
         What to call the network.
 
@@ -121,6 +124,7 @@ def wrap(
         std=std,
         preprocess=preprocess,
         arguments=arguments,
+        bounds=bounds,
         name=name,
     )
     adapter = importlib.import_module(f"pdjax.adapters.{_adapter(model)}")
