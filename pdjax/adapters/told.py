@@ -137,7 +137,7 @@ class Told:
         shapes = {bare.get(layer, layer): shape for layer, shape in outputs.items()}
         known = {bare.get(layer, layer): kind for layer, kind in (kinds or {}).items()}
         return Classifier.from_function(
-            _Flat(whole, (*hidden, *outputs), bare),
+            _Flat(whole, (*hidden, *shapes), bare),
             params,
             image_size=image.size,
             labels=self.labels,

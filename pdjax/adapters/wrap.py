@@ -153,7 +153,12 @@ def _adapter(model: Any) -> str:
         raise ArgumentTypeError(
             "model",
             f"is a function, and no model of {FRAMEWORKS}",
-            "pass a function of (params, images) to pdjax.Classifier.from_function, or one that "
+            "pass one of (params, images) to pdjax.Classifier.from_function, or one that "
             "is not JAX to pdjax.explain with engine='callable'",
         )
-    raise ArgumentTypeError("model", f"is of {type(model)}, and no model of {FRAMEWORKS}")
+    raise ArgumentTypeError(
+        "model",
+        f"is a {type(model).__name__}",
+        f"pass a model of {FRAMEWORKS}",
+        value=model,
+    )

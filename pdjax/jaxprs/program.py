@@ -233,7 +233,7 @@ class _Builder:
         self.steps.append(
             Step(
                 primitive=equation.primitive,
-                params=equation.params,
+                params={name: _plain(value) for name, value in equation.params.items()},
                 inputs=tuple(operands),
                 outputs=outputs,
                 in_avals=_avals(equation.invars),
@@ -255,6 +255,13 @@ class _Builder:
         if id(const) not in self.constants:
             self.constants[id(const)] = (self.number(variable), const)
         return self.constants[id(const)][0]
+
+
+def _plain(value: Any) -> Any:
+    """Turn integers of NumPy, which batching leaves among axes, into those of Python."""
+    if type(value) is tuple:
+        return tuple(_plain(inner) for inner in value)
+    return int(value) if isinstance(value, np.integer) else value
 
 
 def _avals(variables: Sequence[Any]) -> tuple[ShapedArray, ...]:
