@@ -180,8 +180,8 @@ def page_layers(
         if hidden and not isinstance(rows, str):
             rows = strongest_of(explanation, name, rows, MAX_PAGE_MAPS)
         drawn = drawn_of(explanation, name, rows)
-        of_probabilities = name in explanation.settings["probabilities"]
-        measure = explanation.settings.get("measure", "") if of_probabilities else ""
+        probable = name in explanation.settings["probabilities"] or explanation.symbols[name]
+        measure = explanation.settings.get("measure", "") if probable else ""
         pages.append(
             PageLayer(
                 name,
@@ -200,6 +200,8 @@ def page_layers(
 def shown_look(explanation: Explanation, look: Look) -> Look:
     """Let values be drawn in the range that they were explained in, unless there is another."""
     bounds = explanation.settings.get("bounds") if look.bounds is None else look.bounds
+    if bounds is not None and not np.isfinite(bounds).all():
+        bounds = None
     return dataclasses.replace(look, bounds=bounds)
 
 

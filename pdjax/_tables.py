@@ -57,6 +57,10 @@ def strongest_boxes(
     """Return the strongest windows that do not overlap, strongest first."""
     check_count("count", count)
     check_choice("sign", sign, SIGNS)
+    if explanation.settings.get("regions") is not None:
+        raise ArgumentValueError(
+            "explanation", "is of regions, which are no boxes", "read them with to_csv"
+        )
     values = explanation.window_relevance[layer][unit].ravel()
     errors = explanation.window_standard_error[layer][unit].ravel()
     # Masked windows were not explained.
@@ -114,6 +118,8 @@ def _table(
     places = list(axes)
     if of == "windows":
         places = [f"{axis} {end}" for end in ("start", "stop") for axis in axes]
+        if explanation.settings.get("regions") is not None:
+            places = ["region"]
     header = ["layer", "unit", *places, "relevance", "standard_error"]
     return header, itertools.chain.from_iterable(_rows(explanation, of, each) for each in layers)
 
@@ -122,7 +128,10 @@ def _rows(explanation: Explanation, of: str, layer: str) -> Iterator[tuple[objec
     windows = of == "windows"
     maps = explanation.window_relevance if windows else explanation.relevance
     spread = explanation.window_standard_error if windows else explanation.standard_error
-    if windows:
+    regions = explanation.settings.get("regions")
+    if windows and regions is not None:
+        places = np.reshape(regions, (-1, 1))
+    elif windows:
         places = np.concatenate(_corners(explanation, layer), axis=1)
     else:
         places = np.indices(maps[layer].shape[1:]).reshape(maps[layer].ndim - 1, -1).T
@@ -141,10 +150,6 @@ def _corners(explanation: Explanation, layer: str) -> tuple[np.ndarray, np.ndarr
     settings, spatial = explanation.settings, explanation.image.shape[:-1]
     size = explanation.relevance[layer].shape[1:]
     grid = WindowGrid(size, settings["window"], settings["stride"])
-    if explanation.window_relevance[layer].shape[1:] != grid.shape:
-        raise ArgumentValueError(
-            "of", "cannot be 'windows', since there is no grid of them", "use 'pixels'"
-        )
     origins = [grid.axis_origins(axis) for axis in range(len(size))]
     starts = np.stack(np.meshgrid(*origins, indexing="ij"), -1).reshape(-1, len(size))
     ratio = np.array(spatial) / np.array(size)

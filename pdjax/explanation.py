@@ -320,12 +320,8 @@ class Explanation:
         Returns
         -------
         pandas.DataFrame
-            Columns ``layer``, ``unit``, the place, ``relevance`` and ``standard_error``.
-
-        Raises
-        ------
-        ImportError
-            If pandas is not installed; `to_csv` needs nothing.
+            Columns ``layer``, ``unit``, the place, ``relevance`` and ``standard_error``. Without
+            pandas there is an ImportError; `to_csv` needs nothing.
         """
         return data_frame(self, of, self.layers if layer is None else [explained(self, layer)])
 

@@ -41,7 +41,7 @@ def check_maps(
     ``spatial`` are the numbers of spatial axes that the maps may have, and ``shape`` is the one
     that these must have, that of the argument ``like``.
     """
-    array = np.asarray(maps)
+    array = np.ma.filled(maps, np.nan) if np.ma.isMaskedArray(maps) else np.asarray(maps)
     if array.dtype.kind != "f":
         raise ArgumentTypeError(
             argument, f"of dtype {array.dtype} must be of floats", "convert it first"

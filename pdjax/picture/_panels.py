@@ -158,8 +158,7 @@ def show_map(axes: Axes, drawing: Drawing) -> AxesImage:
     scale = drawing.scale
     colors = relevance_colormap(drawing.look)
     drawn = show_image(axes, drawing.relevance, cmap=colors, vmin=-scale, vmax=scale)
-    if (np.isnan(drawing.relevance) & ~drawing.outside).any():
-        axes.patch.set(hatch="////", edgecolor=MASK_COLOR, facecolor="white", linewidth=0)
+    _hatch_unknown(axes, np.isnan(drawing.relevance) & ~drawing.outside)
     for where, color in ((drawing.muted, MUTED_COLOR), (drawing.outside, "white")):
         if where.any():
             # A layer of its own leaves the map below as it is: its range, its colours at the edge.
@@ -229,11 +228,17 @@ def _show_contours(axes: Axes, drawing: Drawing, relevance: Float[np.ndarray, "h
                 axes.contour(values, levels=shown, colors=[ink], linewidths=width)
 
 
-def show_errors(
-    axes: Axes, errors: Float[np.ndarray, "h w"], largest: float | None = None
-) -> AxesImage:
-    """Draw standard errors in colours from 0 to the largest."""
+def _hatch_unknown(axes: Axes, where: Bool[np.ndarray, "h w"]) -> None:
+    if where.any():
+        axes.patch.set(hatch="////", edgecolor=MASK_COLOR, facecolor="white", linewidth=0)
+
+
+def show_errors(axes: Axes, drawing: Drawing, largest: float | None = None) -> AxesImage:
+    """Draw standard errors in colours from 0 to the largest of all, or of this map."""
+    errors = np.zeros_like(drawing.relevance) if drawing.errors is None else drawing.errors
     largest = float(np.nanmax(errors)) if largest is None else largest
+    _hatch_unknown(axes, np.isnan(errors) & ~drawing.outside)
+    _frame_slices(axes, drawing)
     return show_image(axes, errors, cmap=ERROR_COLORMAP, vmin=0, vmax=largest or 1.0)
 
 

@@ -142,8 +142,8 @@ def _relevance_page(
         show_overlay(over, row)
         if not one_scale or index == 0:
             add_bar(image, unit, page.image_height, _largest(rows if one_scale else [row]))
-        if errors is not None and row.errors is not None:
-            spread = show_errors(panels[-1], row.errors, largest if one_scale else None)
+        if errors is not None:
+            spread = show_errors(panels[-1], row, largest if one_scale else None)
             if not one_scale or index == 0:
                 add_bar(spread, f"standard error, {unit}", page.image_height, 0.0)
     page.finish_rows(names, caption_with_notes(caption, rows, MUTED, unit), look.title)
