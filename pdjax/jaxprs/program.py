@@ -19,10 +19,21 @@ import numpy as np
 from jax.core import ShapedArray
 from jax.extend.core import ClosedJaxpr, Jaxpr, JaxprEqn, Literal, Primitive, Var
 
-__all__ = ["Operand", "Perform", "Program", "Step", "Traced", "Value", "bind", "needed", "trace"]
+__all__ = [
+    "Builder",
+    "Operand",
+    "Perform",
+    "Program",
+    "Step",
+    "Traced",
+    "Value",
+    "bind",
+    "needed",
+    "trace",
+]
 
 # Left out are loops, branches and scans: they perform what they hold many times, or not at all, and
-# stay one step.
+# stay one step, unless `pdjax.jaxprs.unrolling` opens them.
 CALLS = {
     "jit": "jaxpr",
     "pjit": "jaxpr",
@@ -33,11 +44,16 @@ CALLS = {
     "custom_vjp_call_jaxpr": "fun_jaxpr",
     "checkpoint": "jaxpr",
     "remat2": "jaxpr",
+    "composite": "jaxpr",
+    "custom_vmap_call": "call",
 }
 """Primitives that only wrap a computation, and the parameter that holds it."""
 
+THROUGH = ("optimization_barrier",)
+"""Primitives that hand on what they are given."""
+
 Value = int | np.ndarray
-"""A numbered value, or a constant scalar that stands in the program itself."""
+"""A numbered value, or a constant that stands in the program itself: a scalar or a small table."""
 
 Operand = jax.Array | np.ndarray
 """What a step is performed on: a constant of the program stays an array of NumPy."""
@@ -164,17 +180,10 @@ def trace(f: Callable[..., Any], *arguments: Any) -> Traced:
     ['mul', 'sin']
     """
     closed, outputs = jax.make_jaxpr(f, return_shape=True)(*arguments)
-    builder = _Builder()
-    numbers = tuple(builder.number(variable) for variable in closed.jaxpr.invars)
+    builder = Builder()
+    numbers = tuple(builder.number(variable.aval) for variable in closed.jaxpr.invars)
     results = builder.enter(closed.jaxpr, closed.consts, numbers, "")
-    program = Program(
-        steps=needed(builder.steps, results),
-        constants=tuple(number for number, _ in builder.constants.values()),
-        arguments=numbers,
-        results=tuple(results),
-        avals=builder.avals,
-    )
-    return Traced(program, tuple(const for _, const in builder.constants.values()), outputs)
+    return Traced(*builder.program(numbers, results), outputs)
 
 
 def bind(step: Step, *operands: Any, **changed: Any) -> list[jax.Array]:
@@ -188,7 +197,7 @@ def bind(step: Step, *operands: Any, **changed: Any) -> list[jax.Array]:
     return list(result) if step.primitive.multiple_results else [result]
 
 
-class _Builder:
+class Builder:
     """Steps, values and constants, as they are met while jaxprs are walked."""
 
     def __init__(self) -> None:
@@ -196,9 +205,22 @@ class _Builder:
         self.avals: dict[int, ShapedArray] = {}
         self.constants: dict[int, tuple[int, Any]] = {}
 
-    def number(self, variable: Var) -> int:
-        """Give a variable the next number."""
-        (self.avals[len(self.avals)],) = _avals([variable])
+    def program(
+        self, arguments: tuple[int, ...], results: Sequence[Value]
+    ) -> tuple[Program, tuple[Any, ...]]:
+        """Return the program that has these results, and its constants."""
+        program = Program(
+            steps=needed(self.steps, results),
+            constants=tuple(number for number, _ in self.constants.values()),
+            arguments=arguments,
+            results=tuple(results),
+            avals=self.avals,
+        )
+        return program, tuple(const for _, const in self.constants.values())
+
+    def number(self, aval: ShapedArray) -> int:
+        """Give a value of this shape and type the next number."""
+        self.avals[len(self.avals)] = aval
         return len(self.avals) - 1
 
     def enter(
@@ -221,7 +243,9 @@ class _Builder:
             operands = [read(variable) for variable in equation.invars]
             where = "/".join(filter(None, (scope, str(equation.source_info.name_stack))))
             inner = _inner(equation)
-            if inner is None:
+            if equation.primitive.name in THROUGH:
+                outputs: Sequence[Value] = operands
+            elif inner is None:
                 outputs = self._append(equation, operands, where)
             else:
                 outputs = self.enter(*inner, operands, where)
@@ -229,18 +253,20 @@ class _Builder:
         return [read(variable) for variable in jaxpr.outvars]
 
     def _append(self, equation: JaxprEqn, operands: Sequence[Value], where: str) -> Sequence[Value]:
-        outputs = tuple(self.number(variable) for variable in equation.outvars)
-        self.steps.append(
-            Step(
-                primitive=equation.primitive,
-                params={name: _plain(value) for name, value in equation.params.items()},
-                inputs=tuple(operands),
-                outputs=outputs,
-                in_avals=_avals(equation.invars),
-                out_avals=_avals(equation.outvars),
-                where=where,
-            )
+        step = Step(
+            primitive=equation.primitive,
+            params={name: _plain(value) for name, value in equation.params.items()},
+            inputs=tuple(operands),
+            outputs=(),
+            in_avals=_avals(equation.invars),
+            out_avals=_avals(equation.outvars),
+            where=where,
         )
+        folded = None if equation.effects else _folded(step)
+        if folded is not None:
+            return folded
+        outputs = tuple(self.number(aval) for aval in step.out_avals)
+        self.steps.append(dataclasses.replace(step, outputs=outputs))
         return outputs
 
     def _constant(self, variable: Var, const: Any) -> Value:
@@ -253,7 +279,7 @@ class _Builder:
         if known and not aval.shape and not jnp.issubdtype(aval.dtype, jax.dtypes.extended):
             return np.asarray(const, aval.dtype)
         if id(const) not in self.constants:
-            self.constants[id(const)] = (self.number(variable), const)
+            self.constants[id(const)] = (self.number(aval), const)
         return self.constants[id(const)][0]
 
 
@@ -266,6 +292,26 @@ def _plain(value: Any) -> Any:
 
 def _avals(variables: Sequence[Any]) -> tuple[ShapedArray, ...]:
     return tuple(variable.aval for variable in variables)
+
+
+def holds_jaxpr(param: Any) -> bool:
+    """Whether a parameter is a computation, or a tuple with such."""
+    if isinstance(param, tuple):
+        return any(map(holds_jaxpr, param))
+    return isinstance(param, Jaxpr | ClosedJaxpr)
+
+
+def _folded(step: Step) -> list[np.ndarray] | None:
+    """Perform a step on known scalars: rules ask for such, converted to the type of an array."""
+    known = step.inputs and all(isinstance(value, np.ndarray) for value in step.inputs)
+    scalars = all(
+        not aval.shape and not jnp.issubdtype(aval.dtype, jax.dtypes.extended)
+        for aval in (*step.in_avals, *step.out_avals)
+    )
+    if not known or not scalars or any(map(holds_jaxpr, step.params.values())):
+        return None
+    with jax.ensure_compile_time_eval():
+        return [np.asarray(result) for result in bind(step, *step.inputs)]
 
 
 def _inner(equation: JaxprEqn) -> tuple[Jaxpr, Sequence[Any]] | None:

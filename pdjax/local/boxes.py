@@ -45,6 +45,7 @@ __all__ = [
     "box_sizes",
     "hull",
     "ranges",
+    "settled",
     "share",
     "whole",
     "window_box",
@@ -75,6 +76,10 @@ class Range:
     def at(self, index: np.ndarray) -> Range:
         """Return the same for some of the places, by their index among all of them."""
         return Range(self.axis, self.start[index], self.size)
+
+    def moved(self, entries: int) -> Range:
+        """Return the same so many entries further on."""
+        return Range(self.axis, self.start + entries, self.size)
 
     def stretched(self, stride: int, first: int, reach: int) -> Range:
         """Return what the results in this range see of an operand.
@@ -119,13 +124,25 @@ class Span:
         return self.range.size
 
     @classmethod
-    def within(cls, axis: int, low: np.ndarray, high: np.ndarray, dim: int) -> Span | None:
-        """Clip an interval to its axis; None where it is all of the axis anyway."""
+    def within(cls, axis: int, low: np.ndarray, high: np.ndarray, dim: int) -> Span:
+        """Clip an interval to its axis."""
         low, high = np.clip(low, 0, dim), np.clip(high, 0, dim)
-        span = cls(axis, low, np.maximum(low, high), dim)
-        return None if span.size >= dim else span
+        return cls(axis, low, np.maximum(low, high), dim)
 
-    def touched(self, stride: int, first: int, reach: int, dim: int) -> Span | None:
+    @property
+    def mostly_less(self) -> bool:
+        """Whether all of the axis changes at few places only, and little of it at most.
+
+        So it is where an axis is rolled: a window that is torn apart changes both ends of it. And
+        so it is with a stretch at the border, which most windows do not touch at all.
+        """
+        return bool(self.size >= self.dim >= 2 * (self.high - self.low).mean())
+
+    def spread(self, dim: int) -> Span:
+        """Return all of an axis of ``dim`` entries, where this interval is not empty."""
+        return Span(self.axis, 0 * self.low, np.where(self.high > self.low, dim, 0), dim)
+
+    def touched(self, stride: int, first: int, reach: int, dim: int) -> Span:
         """Return which of ``dim`` results change, where result ``i`` sees ``reach`` entries.
 
         It sees those from ``first + stride * i``.
@@ -151,6 +168,18 @@ Places = tuple[np.ndarray, ...]
 def whole(box: Box) -> bool:
     """Whether the box is the whole array."""
     return all(span is None for span in box)
+
+
+def settled(box: Box, seams: bool = False) -> Box:
+    """Return a box with None for every span that is all of its axis.
+
+    With ``seams``, those that are so at few of the places only stay.
+    """
+
+    def kept(span: Span) -> bool:
+        return span.size < span.dim or (seams and span.mostly_less)
+
+    return tuple(span if span is not None and kept(span) else None for span in box)
 
 
 def box_sizes(box: Sequence[Span | Range | None], shape: Sequence[int]) -> tuple[int, ...]:

@@ -11,13 +11,14 @@ from __future__ import annotations
 import dataclasses
 import functools
 import math
+from collections.abc import Sequence
 
 import numpy as np
 
 from pdjax.jaxprs.program import Program
-from pdjax.local.boxes import box_sizes
+from pdjax.local.boxes import Places, box_sizes, whole
 from pdjax.local.plan import Decision, Plan, make_plan
-from pdjax.local.regions import MAX_AXES, favourable_places, region_plans
+from pdjax.local.regions import MAX_AXES, favourable_places, region_plans, usual_places
 
 __all__ = ["Device", "Schedule", "schedule"]
 
@@ -125,7 +126,13 @@ def schedule(
     # A box that takes most of its array may cost more than it saves. How much is too much depends
     # on the network and the device, so a few answers are planned through and the cheapest is taken.
     device = DEVICES.get(platform, DEVICES["gpu"])
-    plans = [make_plan(program, window, share) for share in SHARES]
+    # Where arrays are rolled, a window that is torn apart changes both ends of an axis. What is
+    # planned for all windows holds for that one as well, and would be the whole array: so the
+    # others are planned for by themselves, however few images there are.
+    usual = usual_places(make_plan(program, window, 1.0)) if len(window) <= MAX_AXES else None
+    plans = [make_plan(program, window, share, usual) for share in SHARES]
+    if usual is not None:
+        return _torn_apart(plans, usual, device, window, largest_batch)
     found = [_best_batches(plan, device, device.largest_batch) for plan in plans]
     best = min(range(len(found)), key=lambda index: found[index].seconds)
     chosen = dataclasses.replace(found[best], seconds_whole=found[0].seconds)
@@ -148,7 +155,34 @@ def schedule(
     return dataclasses.replace(chosen, plans=regions, seconds=(1 - saved) * chosen.seconds)
 
 
-def _best_batches(plan: Plan, device: Device, largest: int) -> Schedule:
+def _torn_apart(
+    plans: Sequence[Plan],
+    usual: Places,
+    device: Device,
+    window: tuple[int, ...],
+    largest_batch: int | None,
+) -> Schedule:
+    """Find the cheapest plan for the usual places; all others are regions of their own."""
+
+    def boxes_end(plan: Plan) -> int:
+        parts = (i for i, d in enumerate(plan.decisions, 1) if d.box and not whole(d.box))
+        return max(parts, default=0)
+
+    # The tail has one plan, that for all windows: boxes have to have ended before it.
+    found = [_best_batches(p, device, device.largest_batch, boxes_end(p)) for p in plans]
+    best = min(range(len(found)), key=lambda index: found[index].seconds)
+    cut, every = found[best].cut, make_plan(plans[best].program, window, SHARES[best])
+    # Batches have to be small enough for the windows that change everything, too.
+    batches = 2 ** np.arange(device.largest_batch.bit_length())
+    rows = [_seconds(decision, every, device, batches) for decision in every.decisions[:cut]]
+    fits = np.isfinite(np.sum(rows, 0)) if rows else np.ones(len(batches), bool)
+    largest = min(largest_batch or device.largest_batch, int(batches[fits].max(initial=1)))
+    chosen = _best_batches(plans[best], device, largest, boxes_end(plans[best]))
+    regions = region_plans(every, window, SHARES[best], usual)
+    return dataclasses.replace(chosen, plans=regions)
+
+
+def _best_batches(plan: Plan, device: Device, largest: int, earliest: int = 0) -> Schedule:
     """Find where to cut a plan into head and tail, and the best batch size for either."""
     # Powers of two are close enough, and few: every step is costed for all of them at once.
     batches = 2 ** np.arange(largest.bit_length())
@@ -160,6 +194,7 @@ def _best_batches(plan: Plan, device: Device, largest: int) -> Schedule:
     head = np.concatenate([nothing, np.cumsum(costs, 0)])
     tail = np.concatenate([np.cumsum(costs[::-1], 0)[::-1], nothing])
     total = head.min(1) + tail.min(1)
+    total[:earliest] = np.inf
     # The last of the best: where one batch size suits all steps, there is no tail.
     cut = int(np.flatnonzero(total <= (1 + 1e-9) * total.min())[-1])
     first, second = (int(batches[part[cut].argmin()]) for part in (head, tail))

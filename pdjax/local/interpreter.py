@@ -72,7 +72,7 @@ class WindowRun:
         self.fixed = fixed
         self.place = [_place(own, origin[axis]) for axis, own in enumerate(plan.places)]
         self.values: dict[int, jax.Array] = {}
-        self._starts: dict[tuple[int, bytes], jax.Array] = {}
+        self._tables: dict[tuple[int, tuple[int, ...], bytes], jax.Array] = {}
 
     def run(self, decisions: Sequence[Decision]) -> None:
         """Perform steps, in order."""
@@ -117,10 +117,10 @@ class WindowRun:
         for an insertion that reached over its end would be moved; and then down to what is wanted.
         """
         if not isinstance(value, int):
-            return self._cut(value, ranges)
+            return self._cut_filled(value, ranges, fill)
         box = self.plan.boxes.get(value)
         if box is None:
-            return self._read_fixed(value, ranges)
+            return self._read_fixed(value, ranges, fill)
         values: Operand = self.values[value]
         around: list[Range | None] = []  # what is cut from the record, by axis,
         places: list[Start] = []  # where the box goes in it,
@@ -166,20 +166,20 @@ class WindowRun:
         for dim, wanted in zip(self._shape(value), ranges, strict=True):
             before, after = _overhang(wanted, dim)
             pads.append((before, after))
-            inside.append(wanted and Range(wanted.axis, wanted.start + before, wanted.size))
+            inside.append(wanted and wanted.moved(before))
         filled = any(before or after for before, after in pads)
         recorded = self.record[value, tuple(pads), (fill or 0.0) if filled else 0.0]
         return jnp.asarray(self._cut(recorded, tuple(inside)))
 
-    def read_outside(self, value: int, ranges: Ranges) -> jax.Array:
-        """What is outside the box, for the image as it is, with zeros in the place of the box.
+    def read_outside(self, value: int, ranges: Ranges, fill: int | float | bool = 0) -> jax.Array:
+        """What is outside the box, for the image as it is, with ``fill`` in the place of the box.
 
         A range is that of the box, or all of an axis.
         """
         old = self.read_old(value, ranges)
         # The box is a product of intervals, so a place is in it if it is in every axis' interval.
-        # The box may have more entries than change: with zeros in all of them, what is added back
-        # is the whole box as it is now.
+        # The box may have more entries than change: with all of them blanked, what is added back is
+        # the whole box as it is now.
         inside = jnp.ones((), bool)
         for axis, (span, wanted) in enumerate(zip(self.plan.boxes[value], ranges, strict=True)):
             if span is None or wanted is not None:
@@ -189,12 +189,13 @@ class WindowRun:
             within = (place >= 0) & (place < span.size)
             others = tuple(i for i in range(old.ndim) if i != axis)
             inside = inside & lax.expand_dims(within, others)
-        return jnp.where(inside, jnp.zeros((), old.dtype), old)
+        return jnp.where(inside, jnp.asarray(fill, old.dtype), old)
 
-    def _read_fixed(self, value: int, ranges: Ranges) -> Operand:
+    def _read_fixed(self, value: int, ranges: Ranges, fill: int | float | None) -> Operand:
         made_by = self.plan.fixed_broadcasts.get(value)
-        if made_by is None:
-            return self._cut(self.fixed[value], ranges)
+        hanging = any(map(any, map(_overhang, ranges, self._shape(value))))
+        if made_by is None or hanging:
+            return self._cut_filled(self.fixed[value], ranges, fill)
         # A parameter that is repeated to the shape of an activation, such as a bias, is repeated to
         # the size of the box instead: the whole result is never made.
         shape, axes = made_by.in_avals[0].shape, made_by.params["broadcast_dimensions"]
@@ -209,14 +210,18 @@ class WindowRun:
 
     def _take(self, values: Operand, axis: int, wanted: Range, fill: int | float | None) -> Operand:
         """Cut a range out of a whole axis, padded where the range hangs over."""
-        before, after = _overhang(wanted, values.shape[axis])
-        if before or after:
-            config = [(0, 0, 0)] * values.ndim
-            config[axis] = (before, after, 0)
-            values = lax.pad(values, jnp.asarray(fill, values.dtype), config)
         ranges: list[Range | None] = [None] * values.ndim
-        ranges[axis] = Range(wanted.axis, wanted.start + before, wanted.size)
-        return self._cut(values, tuple(ranges))
+        ranges[axis] = wanted
+        return self._cut_filled(values, tuple(ranges), fill)
+
+    def _cut_filled(self, values: Operand, ranges: Ranges, fill: int | float | None) -> Operand:
+        """Cut ranges out of an array, padded where they hang over."""
+        pads = [_overhang(*one) for one in zip(ranges, np.shape(values), strict=True)]
+        if any(map(any, pads)):
+            config = [(before, after, 0) for before, after in pads]
+            values = lax.pad(values, jnp.asarray(fill, values.dtype), config)
+        inside = (r and r.moved(before) for r, (before, _) in zip(ranges, pads, strict=True))
+        return self._cut(values, tuple(inside))
 
     def _cut(self, values: Operand, ranges: Ranges) -> Operand:
         """Cut ranges, none of which hangs over, out of an array."""
@@ -237,11 +242,15 @@ class WindowRun:
         """
         if (table == table[0]).all():
             return np.int32(table[0])
+        return self.look_up(axis, table)
+
+    def look_up(self, axis: int, table: np.ndarray) -> jax.Array:
+        """Row of a table of ints that belongs to the place of the window on an axis."""
         # Neighbouring steps share their tables: each is looked up once.
-        key = axis, table.astype(np.int32).tobytes()
-        if key not in self._starts:
-            self._starts[key] = jnp.asarray(table, jnp.int32)[self.place[axis]]
-        return self._starts[key]
+        key = axis, table.shape, table.astype(np.int32).tobytes()
+        if key not in self._tables:
+            self._tables[key] = jnp.asarray(table, jnp.int32)[self.place[axis]]
+        return self._tables[key]
 
     def _shape(self, value: int) -> tuple[int, ...]:
         return tuple(self.plan.program.avals[value].shape)
@@ -260,11 +269,14 @@ class _StepOperands:
     def read(self, index: int, ranges: Ranges, fill: int | float | None = None) -> Operand:
         return self._run.read(self._step.inputs[index], ranges, fill)
 
-    def read_outside(self, index: int, ranges: Ranges) -> jax.Array:
+    def read_outside(self, index: int, ranges: Ranges, fill: int | float | bool = 0) -> jax.Array:
         value = self._step.inputs[index]
         if not isinstance(value, int):
             raise TypeError(f"a constant of {self._step.name} has no box")
-        return self._run.read_outside(value, ranges)
+        return self._run.read_outside(value, ranges, fill)
+
+    def look_up(self, axis: int, table: np.ndarray) -> jax.Array:
+        return self._run.look_up(axis, table)
 
     def bind(self, *values: Operand, **changed: object) -> list[jax.Array]:
         return self._run.perform(self._step, *values, **changed)

@@ -14,7 +14,7 @@ import math
 from collections.abc import Sequence
 
 from pdjax.jaxprs.program import Program, Step, Value
-from pdjax.local.boxes import Box, Places, all_places, box_sizes, share, whole, window_box
+from pdjax.local.boxes import Box, Places, all_places, box_sizes, settled, share, whole, window_box
 from pdjax.local.rules import RULES
 from pdjax.local.rules.rule import Rule
 
@@ -32,6 +32,9 @@ class Decision:
         None evaluates it as a whole.
     box : Box or None
         The box of its results; None where they do not depend on the image.
+    extent : Box or None
+        The same as the box, but for axes all of which change at a few places of the window only:
+        what changes of them, place by place. From this follows what is planned for the others.
     why : str
         Why it is evaluated as a whole, where that begins with this step; empty elsewhere.
     """
@@ -39,6 +42,7 @@ class Decision:
     step: Step
     rule: Rule | None
     box: Box | None
+    extent: Box | None
     why: str = ""
 
     def arithmetic(self, full: bool = False) -> int:
@@ -64,8 +68,8 @@ class Plan:
     program : Program
     decisions : tuple of Decision
         One for every step, in order.
-    boxes : dict
-        By number of a value, the box that a window can change of it.
+    boxes, extents : dict
+        By number of a value, the box that a window can change of it, and its extent.
     places : Places
         Where the window may lie: the plan holds for windows at these places only.
     """
@@ -73,6 +77,7 @@ class Plan:
     program: Program
     decisions: tuple[Decision, ...]
     boxes: dict[int, Box]
+    extents: dict[int, Box]
     places: Places
 
     @functools.cached_property
@@ -110,17 +115,19 @@ def make_plan(
     image = program.arguments[-1]
     spatial = program.avals[image].shape[1:-1]
     places = places or all_places(spatial, window)
-    boxes = {image: window_box(spatial, window, places)}
+    first = window_box(spatial, window, places)
+    boxes, extents = {image: settled(first)}, {image: settled(first, seams=True)}
     decisions = []
     for step in program.steps:
-        decision = _decide(step, [_box(boxes, value) for value in step.inputs], largest_share)
+        decision = _decide(step, [_box(extents, value) for value in step.inputs], largest_share)
         decisions.append(decision)
-        if decision.box is not None:
-            for output, aval in zip(step.outputs, step.out_avals, strict=True):
-                # A step with results of several ranks has no rule: all of them have changed.
-                alike = len(decision.box) == len(aval.shape)
-                boxes[output] = decision.box if alike else (None,) * len(aval.shape)
-    return Plan(program, tuple(decisions), boxes, places)
+        for kept, box in ((boxes, decision.box), (extents, decision.extent)):
+            if box is not None:
+                for output, aval in zip(step.outputs, step.out_avals, strict=True):
+                    # A step with results of several ranks has no rule: all of them have changed.
+                    alike = len(box) == len(aval.shape)
+                    kept[output] = box if alike else (None,) * len(aval.shape)
+    return Plan(program, tuple(decisions), boxes, extents, places)
 
 
 def _box(boxes: dict[int, Box], value: Value) -> Box | None:
@@ -130,20 +137,30 @@ def _box(boxes: dict[int, Box], value: Value) -> Box | None:
 def _decide(step: Step, inputs: list[Box | None], largest_share: float) -> Decision:
     # A step that depends on parameters alone is no part of the evaluation: it is done once, before.
     if all(box is None for box in inputs):
-        return Decision(step, None, None)
+        return Decision(step, None, None, None)
     everything: Box = (None,) * len(step.out_avals[0].shape)
     # Once all of an operand may have changed there is nothing to follow any more. This holds for
     # most of the steps behind the one where it began, which alone says why.
     if all(box is None or whole(box) for box in inputs):
-        return Decision(step, None, everything)
+        return Decision(step, None, everything, everything)
     rule = RULES.get(step.name)
-    box = rule.box(step, inputs) if rule else None
+    found = rule.box(step, inputs) if rule else None
     if rule is None:
-        return Decision(step, None, everything, f"{step.name} has no rule")
-    if box is None:
-        return Decision(step, None, everything, f"{step.name} mixes the box with the rest")
+        return Decision(step, None, everything, everything, f"{step.name} has no rule")
+    if found is None:
+        why = rule.why or f"{step.name} mixes the box with the rest"
+        return Decision(step, None, everything, everything, why)
+    box, extent = settled(found), settled(found, seams=True)
+    if all(one is None or whole(settled(one)) for one in inputs):
+        return Decision(step, None, everything, extent)
     # Arithmetic is saved in proportion to the box, but cutting its surroundings out and putting
     # the box into them costs time for every step. `cost` finds the share beyond which it is more.
     if not whole(box) and share(box) > largest_share:
-        return Decision(step, None, everything, "the box is most of the array")
-    return Decision(step, rule, box, "the box has grown to the whole array" if whole(box) else "")
+        extent = everything if extent == box else extent
+        return Decision(step, None, everything, extent, "the box is most of the array")
+    why = rule.why or "the box has grown to the whole array"
+    if not whole(extent):
+        why = "at few places of the window all changes; they are a region of their own"
+    if not whole(box):
+        return Decision(step, rule, box, extent)
+    return Decision(step, rule if rule.joins or not rule.why else None, box, extent, why)

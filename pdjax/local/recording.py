@@ -13,11 +13,13 @@ import jax.numpy as jnp
 from pdjax._checks import ArgumentValueError, check_count, per_axis
 from pdjax._devices import platform
 from pdjax._types import Array, Float, Function, Params, static
+from pdjax.jaxprs.known import with_known
 from pdjax.jaxprs.layout import channels_last
 from pdjax.jaxprs.lowerings import performer
 from pdjax.jaxprs.program import trace
 from pdjax.local.cost import Schedule, schedule
 from pdjax.local.interpreter import Kept, WindowRun, keep
+from pdjax.local.opening import opened
 from pdjax.local.report import Report, make_report
 
 __all__ = ["Record", "Static", "record"]
@@ -186,7 +188,9 @@ def _record(
 ) -> Record:
     program, constants, outputs = trace(f, params, image[None])
     _check_outputs(outputs)
+    program, constants = opened(program, constants, window)
     program = channels_last(program) if lowerings else program
+    program = with_known(program, constants)
     best = schedule(program, window, platform(), batch_size, num_images)
     kept, fixed = _needs(best, window)
     facts = Static(

@@ -18,10 +18,20 @@ import numpy as np
 from pdjax.local.boxes import Places
 from pdjax.local.plan import Decision, Plan, make_plan
 
-__all__ = ["MAX_AXES", "favourable_places", "region_of", "region_plans", "region_shares"]
+__all__ = [
+    "MAX_AXES",
+    "favourable_places",
+    "region_of",
+    "region_plans",
+    "region_shares",
+    "usual_places",
+]
 
 MAX_AXES = 2
 """Spatial axes up to which regions are used: their number doubles with each."""
+
+MUCH_DEARER = 0.5
+"""Share of the arithmetic for all places that is saved on average, if some are much dearer."""
 
 SHARES = np.linspace(0.1, 0.9, 17)
 """Shares of an axis's places that may be called favourable; the best is taken."""
@@ -66,9 +76,17 @@ def favourable_places(plan: Plan, cut: int) -> tuple[Places, float]:
     return tuple(by_share[best] for by_share in options), float(saved[best] / work.sum())
 
 
+def usual_places(plan: Plan) -> Places | None:
+    """Return the places but for a few at which far more changes; None if there are no such few."""
+    if all(decision.box is None for decision in plan.decisions):
+        return None
+    places, saved = favourable_places(plan, len(plan.decisions))
+    return places if saved > MUCH_DEARER else None
+
+
 def _relative_sizes(decision: Decision, axis: int, places: int) -> np.ndarray:
     """Entries that change on an axis, by place, as a share of those that are kept."""
-    for span in decision.box or ():
+    for span in decision.extent or ():
         if span is not None and span.axis == axis:
             return np.maximum(span.high - span.low, 1) / span.size
     # A step that is whole along this axis takes the same at all places.

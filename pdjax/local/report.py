@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 
-from pdjax.local.boxes import box_sizes
+from pdjax.local.boxes import box_sizes, whole
 from pdjax.local.cost import Schedule
 from pdjax.local.plan import Decision, Plan
 from pdjax.local.regions import region_shares
@@ -88,7 +88,7 @@ def make_report(best: Schedule) -> Report:
     """Summarise a plan by scope."""
     changed = [d for d in best.plan.decisions if d.box is not None]
     # Where boxes end within a layer, it gets a row for either part.
-    groups = itertools.groupby(changed, key=lambda d: (d.step.where, d.rule is None))
+    groups = itertools.groupby(changed, key=lambda d: (d.step.where, whole(d.box or ())))
     rows = tuple(_row(where, list(decisions)) for (where, _), decisions in groups)
     full = max(sum(row.full_arithmetic for row in rows), 1)
     shares = tuple(_arithmetic(best, plan) / full for plan in best.plans)

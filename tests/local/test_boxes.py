@@ -7,7 +7,7 @@ import itertools
 import numpy as np
 import pytest
 
-from pdjax.local.boxes import Span, hull
+from pdjax.local.boxes import Span, hull, settled
 
 DIM, WINDOW = 13, 3
 PLACES = np.arange(DIM - WINDOW + 1)
@@ -36,7 +36,8 @@ def test_results_that_see_a_change(stride: int, first: int, reach: int) -> None:
 
 
 def test_a_span_that_is_all_of_its_axis_is_none() -> None:
-    assert Span.within(0, np.array([0, 1]), np.array([5, 6]), dim=5) is None
+    whole_axis = Span.within(0, np.array([0, 1]), np.array([5, 6]), dim=5)
+    assert settled((whole_axis,)) == (None,)
     assert Span.within(0, np.array([0, 1]), np.array([4, 5]), dim=5).size == 4
 
 

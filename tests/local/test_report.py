@@ -16,7 +16,7 @@ def f(params: Any, images: jax.Array) -> jax.Array:
     x = jax.lax.conv_general_dilated(
         images, kernel, (1, 1), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC")
     )
-    return jnp.tanh(jnp.sort(x, axis=1))
+    return jnp.tanh(jnp.abs(jnp.fft.fft(x)))
 
 
 def test_boxes_and_where_they_end() -> None:
@@ -30,5 +30,5 @@ def test_boxes_and_where_they_end() -> None:
 
 def test_a_reason_is_given_once_where_boxes_end() -> None:
     report = local.record(f, None, jnp.zeros((40, 40, 3)), window=4).report()
-    assert [row.why for row in report.rows if row.why] == ["sort has no rule"]
-    assert "sort has no rule" in str(report)
+    assert [row.why for row in report.rows if row.why] == ["fft has no rule"]
+    assert "fft has no rule" in str(report)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pdjax.local.rules import elementwise, reductions, structure, windows
+from pdjax.local.rules import elementwise, indexing, products, reductions, structure, windows
 from pdjax.local.rules.rule import Rule
 
 __all__ = ["RULES"]
@@ -12,4 +12,6 @@ RULES: dict[str, Rule] = {
     **structure.RULES,
     **windows.RULES,
     **reductions.RULES,
+    **products.RULES,
+    **indexing.RULES,
 }

@@ -1,4 +1,4 @@
-"""Rules of operations that treat every entry alone, and of joining arrays along an axis."""
+"""The rule of operations that treat every entry alone."""
 
 from __future__ import annotations
 
@@ -15,12 +15,16 @@ __all__ = ["RULES"]
 def _elementwise_box(step: Step, boxes: Boxes) -> Box | None:
     shape = step.out_avals[0].shape
     changed = []
-    for box, aval in zip(boxes, step.in_avals, strict=True):
-        if box is None:
-            continue
-        if aval.shape != shape:  # one entry changes a whole axis
+    for box in (box for box in boxes if box is not None):
+        if len(box) != len(shape):  # one scalar changes everything
             return None
-        changed.append(box)
+        # An axis of one entry is repeated: that entry changes all of the others' axis.
+        changed.append(
+            tuple(
+                span.spread(dim) if span is not None and span.dim != dim else span
+                for span, dim in zip(box, shape, strict=True)
+            )
+        )
     # Branches of a network meet here, which may have changed in different boxes.
     return tuple(hull(spans) for spans in zip(*changed, strict=True))
 
@@ -39,21 +43,13 @@ def _elementwise_apply(step: Step, box: Box, operands: Operands) -> list[jax.Arr
     return operands.bind(*values)
 
 
-def _concatenate_box(step: Step, boxes: Boxes) -> Box | None:
-    changed = [box for box in boxes if box is not None]
-    axis = step.params["dimension"]
-    # Joined along the channels, boxes lie side by side. Along an axis on which they have a place,
-    # they would come to lie apart.
-    if any(box[axis] is not None for box in changed):
-        return None
-    return tuple(hull(spans) for spans in zip(*changed, strict=True))
-
-
-def _concatenate_apply(step: Step, box: Box, operands: Operands) -> list[jax.Array]:
-    return operands.bind(*(operands.read(i, ranges(box)) for i in range(len(step.inputs))))
-
-
 RULES: dict[str, Rule] = {
-    **dict.fromkeys(ELEMENTWISE, Rule(_elementwise_box, _elementwise_apply)),
-    "concatenate": Rule(_concatenate_box, _concatenate_apply),
+    **dict.fromkeys(
+        ELEMENTWISE,
+        Rule(
+            _elementwise_box,
+            _elementwise_apply,
+            "something that depends on all of the image is combined with every place",
+        ),
+    ),
 }

@@ -1,15 +1,17 @@
-"""Rules of operations that move entries: broadcast, reshape, transpose, slice, pad, reverse."""
+"""Rules of operations that move entries: broadcast, reshape, transpose, slice, join, reverse."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator, Sequence
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from pdjax.jaxprs.program import Step
-from pdjax.local.boxes import Box, Range, Span, box_sizes, ranges
+from pdjax.jaxprs.program import Operand, Step
+from pdjax.local.boxes import Box, Range, Span, box_sizes, hull, ranges
 from pdjax.local.rules.rule import Boxes, Operands, Rule
 
 __all__ = ["RULES"]
@@ -17,9 +19,10 @@ __all__ = ["RULES"]
 
 def _broadcast_box(step: Step, boxes: Boxes) -> Box | None:
     (box,) = boxes[:1]
-    spans: list[Span | None] = [None] * len(step.out_avals[0].shape)
+    shape = step.out_avals[0].shape
+    spans: list[Span | None] = [None] * len(shape)
     for span, axis in zip(box or (), step.params["broadcast_dimensions"], strict=True):
-        spans[axis] = span
+        spans[axis] = span.spread(shape[axis]) if span and span.dim != shape[axis] else span
     return tuple(spans)
 
 
@@ -30,36 +33,62 @@ def _broadcast_apply(step: Step, box: Box, operands: Operands) -> list[jax.Array
 
 
 def _reshape_box(step: Step, boxes: Boxes) -> Box | None:
-    (box,) = boxes
+    (box,) = boxes[:1]
+    if step.params.get("dimensions") is not None and step.name == "reshape":
+        return None
     before, after = step.in_avals[0].shape, step.out_avals[0].shape
     spans: list[Span | None] = [None] * len(after)
-    for axis, span in enumerate(box or ()):
-        if span is None:
-            continue
-        target = _same_axis(before, after, axis)
-        if target is None:
-            return None
-        spans[target] = span
+    for source, target, inner in _groups(before, after):
+        span = (box or ())[source]
+        # In the order in which axes are joined and split, an interval of the outermost axis is one
+        # of all entries together. It may begin and end within an entry of the new outermost axis.
+        if span is not None and (inner[0] % inner[1] == 0 or inner[1] % inner[0] == 0):
+            low, high = span.low * inner[0] // inner[1], -(-span.high * inner[0] // inner[1])
+            spans[target] = Span.within(span.axis, low, high, after[target])
+    for source, span in enumerate(box or ()):
+        # Where an axis of one entry does not change, nothing does: it may lend that to those that
+        # come in its place.
+        ahead = math.prod(before[:source])
+        for target, dim in enumerate(after):
+            sides = math.prod(after[:target]), math.prod(after[: target + 1])
+            if span is not None and span.dim == 1 and spans[target] is None and ahead in sides:
+                spans[target] = span.spread(dim)
     return tuple(spans)
 
 
 def _reshape_apply(step: Step, box: Box, operands: Operands) -> list[jax.Array]:
     before, after = step.in_avals[0].shape, step.out_avals[0].shape
-    own: list[Span | None] = [None] * len(before)
-    for axis, span in enumerate(box):
+    own: list[Range | None] = [None] * len(before)
+    sizes = list(after)
+    for source, target, inner in _groups(before, after):
+        span = box[target]
         if span is not None:
-            own[_same_axis(after, before, axis) or 0] = span
-    return [lax.reshape(operands.read(0, ranges(own)), box_sizes(box, after))]
+            # Whole entries of both outermost axes.
+            start = span.range.start * inner[1] // inner[0]
+            size = -(-span.size * inner[1] // inner[0])
+            own[source] = Range(span.axis, start, size)
+            sizes[target] = size * inner[0] // inner[1]
+    values = lax.reshape(operands.read(0, tuple(own)), sizes)
+    return [lax.slice(values, [0] * len(sizes), box_sizes(box, after))]
 
 
-def _same_axis(before: tuple[int, ...], after: tuple[int, ...], axis: int) -> int | None:
-    """Return where an axis goes that a reshape leaves alone, or None if it is split or joined."""
-    # It has as many entries as before, and so have the axes ahead of it together.
-    ahead = math.prod(before[:axis])
-    for target, dim in enumerate(after):
-        if dim == before[axis] and math.prod(after[:target]) == ahead:
-            return target
-    return None
+def _groups(
+    before: Sequence[int], after: Sequence[int]
+) -> Iterator[tuple[int, int, tuple[int, int]]]:
+    """Pair the axes that a reshape turns into each other, in groups as small as can be.
+
+    Of each group come the outermost axis before and after, and how many entries the other axes of
+    the group have together, before and after.
+    """
+    # Axes of one entry may come and go anywhere, and change nothing.
+    axes = [[axis for axis, dim in enumerate(shape) if dim > 1] for shape in (before, after)]
+    while axes[0] and axes[1]:
+        source, target = axes[0].pop(0), axes[1].pop(0)
+        inner = [1, 1]
+        while before[source] * inner[0] != after[target] * inner[1]:
+            side = int(before[source] * inner[0] > after[target] * inner[1])
+            inner[side] *= (before, after)[side][axes[side].pop(0)]
+        yield source, target, (inner[0], inner[1])
 
 
 def _transpose_box(step: Step, boxes: Boxes) -> Box | None:
@@ -121,41 +150,79 @@ def _strides(step: Step) -> tuple[int, ...]:
     return tuple(step.params["strides"] or (1,) * len(step.params["start_indices"]))
 
 
-def _pad_box(step: Step, boxes: Boxes) -> Box | None:
-    box, padding = boxes[0], boxes[1]
-    if box is None or padding is not None or not isinstance(step.inputs[1], np.ndarray):
-        return None
-    config, shape = step.params["padding_config"], step.out_avals[0].shape
-    # With padding between its entries an interval is none any more.
-    if any(span is not None and c[2] for span, c in zip(box, config, strict=True)):
-        return None
-    # What is padded sees the operand as a slice does that starts before it, or, where the padding
-    # is negative, within it.
-    return tuple(
-        span and span.touched(1, -c[0], 1, dim)
-        for span, c, dim in zip(box, config, shape, strict=True)
-    )
+def _concatenate_box(step: Step, boxes: Boxes) -> Box | None:
+    axis, shape = step.params["dimension"], step.out_avals[0].shape
+    changed = []
+    for box, offset in zip(boxes, _offsets(step), strict=True):
+        if box is not None:
+            span, spans = box[axis], list(box)
+            if span is not None:
+                ends = span.low + offset, span.high + offset
+                spans[axis] = Span.within(span.axis, *ends, shape[axis])
+            changed.append(spans)
+    return tuple(hull(spans) for spans in zip(*changed, strict=True))
 
 
-def _pad_apply(step: Step, box: Box, operands: Operands) -> list[jax.Array]:
-    config = step.params["padding_config"]
-    own = tuple(
-        None if span is None else span.range.stretched(1, -c[0], 1)
-        for span, c in zip(box, config, strict=True)
-    )
-    # On axes of the box the padding has been read already, as what lies beyond the ends.
-    rest = tuple((0, 0, 0) if span is not None else c for span, c in zip(box, config, strict=True))
-    values = operands.read(0, own, fill=np.asarray(step.inputs[1]).item())
-    return operands.bind(values, operands.read(1, ()), padding_config=rest)
+def _concatenate_apply(step: Step, box: Box, operands: Operands) -> list[jax.Array]:
+    axis, span = step.params["dimension"], box[step.params["dimension"]]
+    wanted = list(ranges(box))
+    if span is None:
+        return operands.bind(*(operands.read(i, tuple(wanted)) for i in range(len(step.inputs))))
+    # Which operands there are in the box differs from place to place: of each is read what would
+    # be there if it went on, and from where the next begins, the next is taken.
+    start, size = span.range.start, span.size
+    result: Operand | None = None
+    for index, (offset, aval) in enumerate(zip(_offsets(step), step.in_avals, strict=True)):
+        dim = aval.shape[axis]
+        if not ((start < offset + dim) & (start + size > offset)).any():
+            continue
+        wanted[axis] = Range(span.axis, np.clip(start - offset, -size, dim), size)
+        values = operands.read(index, tuple(wanted), fill=0)
+        if result is not None:
+            place = lax.broadcasted_iota(np.int32, values.shape, axis)
+            first = operands.look_up(span.axis, offset - start)
+            values = lax.select(place >= first, jnp.asarray(values), jnp.asarray(result))
+        result = values
+    return [jnp.asarray(result)]
 
 
-def _split_box(step: Step, boxes: Boxes) -> Box | None:
+def _stack_box(step: Step, boxes: Boxes) -> Box | None:
+    changed = [box for box in boxes if box is not None]
+    spans = [hull(spans) for spans in zip(*changed, strict=True)]
+    return (*spans[: step.params["axis"]], None, *spans[step.params["axis"] :])
+
+
+def _stack_apply(step: Step, box: Box, operands: Operands) -> list[jax.Array]:
+    axis = step.params["axis"]
+    own = ranges((*box[:axis], *box[axis + 1 :]))
+    return operands.bind(*(operands.read(index, own) for index in range(len(step.inputs))))
+
+
+def _unstack_box(step: Step, boxes: Boxes) -> Box | None:
     (box,) = boxes
-    return None if box is None or box[step.params["axis"]] is not None else box
+    return tuple(span for axis, span in enumerate(box or ()) if axis != step.params["axis"])
 
 
-def _split_apply(step: Step, box: Box, operands: Operands) -> list[jax.Array]:
+def _unstack_apply(step: Step, box: Box, operands: Operands) -> list[jax.Array]:
+    axis = step.params["axis"]
+    return operands.bind(operands.read(0, ranges((*box[:axis], None, *box[axis:]))))
+
+
+def _tile_box(step: Step, boxes: Boxes) -> Box | None:
+    (box,) = boxes
+    # Repeated, an interval comes several times.
+    sides = zip(box or (), step.params["reps"], strict=True)
+    return tuple(span if times == 1 else None for span, times in sides)
+
+
+def _tile_apply(step: Step, box: Box, operands: Operands) -> list[jax.Array]:
     return operands.bind(operands.read(0, ranges(box)))
+
+
+def _offsets(step: Step) -> list[int]:
+    """Return where each operand begins in the result."""
+    dims = [aval.shape[step.params["dimension"]] for aval in step.in_avals]
+    return [sum(dims[:index]) for index in range(len(dims))]
 
 
 RULES: dict[str, Rule] = {
@@ -164,6 +231,8 @@ RULES: dict[str, Rule] = {
     "transpose": Rule(_transpose_box, _transpose_apply),
     "rev": Rule(_reverse_box, _reverse_apply),
     "slice": Rule(_slice_box, _slice_apply),
-    "pad": Rule(_pad_box, _pad_apply),
-    "split": Rule(_split_box, _split_apply),
+    "concatenate": Rule(_concatenate_box, _concatenate_apply),
+    "tile": Rule(_tile_box, _tile_apply, "it repeats all places"),
+    "stack": Rule(_stack_box, _stack_apply),
+    "unstack": Rule(_unstack_box, _unstack_apply, "it takes the places apart"),
 }
