@@ -9,7 +9,7 @@ import re
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import IO, Any, Protocol, cast, runtime_checkable
 
 import numpy as np
 from PIL import Image, ImageOps
@@ -29,7 +29,15 @@ MAX_PIXELS = 100_000_000
 SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp")
 
 
-Source = str | os.PathLike[str] | BinaryIO | Image.Image
+@runtime_checkable
+class BinaryFile(Protocol):
+    """A file that is open for reading bytes, as Pillow takes it."""
+
+    def read(self, size: int = -1, /) -> bytes: ...
+    def seek(self, offset: int, whence: int = 0, /) -> int: ...
+
+
+Source = str | os.PathLike[str] | BinaryFile | Image.Image
 """Where an image is: a path, an open binary file, or an image of Pillow."""
 
 
@@ -75,7 +83,7 @@ def load_image(path: Source, size: int | Sequence[int] | None = None) -> np.ndar
                 _check_pixels(name, source)
                 image = _to_rgb(ImageOps.exif_transpose(source))
             else:
-                with Image.open(source) as file:
+                with Image.open(cast("Path | IO[bytes]", source)) as file:
                     _check_pixels(name, file)
                     image = _to_rgb(ImageOps.exif_transpose(file))
     except ArgumentValueError:
@@ -103,15 +111,15 @@ def load_image(path: Source, size: int | Sequence[int] | None = None) -> np.ndar
     return np.asarray(image, np.float32) / np.float32(255)
 
 
-def _source(path: Any) -> tuple[Path | BinaryIO | Image.Image, Any]:
+def _source(path: Any) -> tuple[Path | BinaryFile | Image.Image, Any]:
     """Return what Pillow reads, and what to call it in errors; or raise if it is something else."""
     if isinstance(path, Image.Image):
         return path, path
-    if callable(getattr(path, "read", None)) and callable(getattr(path, "seek", None)):
-        if isinstance(path, io.TextIOBase):
-            raise ArgumentTypeError(
-                "image", "is a file that is open as text", "open it with mode 'rb'", value=path
-            )
+    if isinstance(path, io.TextIOBase):
+        raise ArgumentTypeError(
+            "image", "is a file that is open as text", "open it with mode 'rb'", value=path
+        )
+    if isinstance(path, BinaryFile):
         return path, getattr(path, "name", path)
     if isinstance(path, str) and re.match(r"[A-Za-z][A-Za-z0-9+.-]+://", path):
         raise ArgumentValueError(

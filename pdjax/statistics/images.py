@@ -143,15 +143,18 @@ class ImageSource:
     ) -> Iterator[np.ndarray]:
         """Give patches ``(n, pixels, c)`` at random places of every image, equally many of each.
 
-        They are ``num_patches`` in all, or a few more so that they are equally many.
+        They are ``num_patches`` in all, or a few more so that they are equally many. Where files
+        turn out to be unreadable, those after them make up for it.
         """
-        each = -(-num_patches // len(self))
+        each, known = -(-num_patches // len(self)), len(self.unreadable)
         generator = np.random.default_rng(seed)
         for image in self.each(patch, bar):
             room = np.array(image.shape[:-1], np.int64) - np.array(patch) + 1
             views = np.lib.stride_tricks.sliding_window_view(image, (*patch, self.channels))
             rows = views[tuple(generator.integers(room[:, None], size=(len(patch), each)))]
             yield rows.reshape(each, -1, self.channels)
+            if len(self.unreadable) > known:
+                each = -(-num_patches // len(self))
 
     def _checked(self, image: np.ndarray, index: int, patch: tuple[int, ...]) -> np.ndarray:
         name = f"images[{index}]"

@@ -207,6 +207,12 @@ class PatchStatistics:
                 total = total + rows.sum(0)
                 products = products + rows.T @ rows
                 count += len(rows)
+        if count <= size:
+            raise ArgumentValueError(
+                "images",
+                f"that can be read gave {count} patches, too few for {size} numbers",
+                "take more patches, or replace what cannot be read",
+            )
         mean = np.asarray(total) / count
         covariance = (np.asarray(products) - count * np.outer(mean, mean)) / (count - 1)
         return cls(mean.reshape(*sides, -1), covariance, len(source), source.bounds)
