@@ -145,7 +145,6 @@ class Explanation:
         Returns
         -------
         matplotlib.figure.Figure
-            Notebooks show it at the end of the cell.
         """
         from pdjax.picture import feature_map_grid, relevance_figure
 
