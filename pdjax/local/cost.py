@@ -171,6 +171,11 @@ def _torn_apart(
     # The tail has one plan, that for all windows: boxes have to have ended before it.
     found = [_best_batches(p, device, device.largest_batch, boxes_end(p)) for p in plans]
     best = min(range(len(found)), key=lambda index: found[index].seconds)
+    if best == 0:
+        # Nothing but whole arrays: one plan does for all places.
+        plain = _best_batches(plans[0], device, min(largest_batch or 2**30, device.largest_batch))
+        every = make_plan(plans[0].program, window, SHARES[0])
+        return dataclasses.replace(plain, plans=(every,), seconds_whole=plain.seconds)
     cut, every = found[best].cut, make_plan(plans[best].program, window, SHARES[best])
     # Batches have to be small enough for the windows that change everything, too.
     batches = 2 ** np.arange(device.largest_batch.bit_length())
@@ -179,7 +184,7 @@ def _torn_apart(
     largest = min(largest_batch or device.largest_batch, int(batches[fits].max(initial=1)))
     chosen = _best_batches(plans[best], device, largest, boxes_end(plans[best]))
     regions = region_plans(every, window, SHARES[best], usual)
-    return dataclasses.replace(chosen, plans=regions)
+    return dataclasses.replace(chosen, plans=regions, seconds_whole=found[0].seconds)
 
 
 def _best_batches(plan: Plan, device: Device, largest: int, earliest: int = 0) -> Schedule:
