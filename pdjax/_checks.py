@@ -178,13 +178,6 @@ def check_sampler(sampler: Any) -> Sampler:
             "window=10)",
             value=sampler,
         )
-    if any(leaf is sampler for leaf in jax.tree.leaves(sampler)):
-        raise ArgumentTypeError(
-            "sampler",
-            f"of type {type(sampler).__name__} is no PyTree, so that JAX cannot handle it",
-            "register its class with jax.tree_util.register_dataclass, or register_static where "
-            "it has no arrays",
-        )
     return sampler
 
 
