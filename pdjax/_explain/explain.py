@@ -307,11 +307,18 @@ def _settings(request: Request, target: Target) -> dict[str, object]:
         "classes": _chosen(target),
         "units": {read.layer: read.units for read in reads if read.units},
         "bounds": request.image_bounds,
-        "where": None if request.part is None else float(request.part.mean()),
-        "channels": channels,
-        "regions": request.grid.ids if isinstance(request.grid, RegionGrid) else None,
         "rng_key": np.asarray(jax.random.key_data(request.rng_key)).tolist(),
+    } | _parts(request)
+
+
+def _parts(request: Request) -> dict[str, object]:
+    """What is explained or hidden of the image, where it is not all of it."""
+    parts = {
+        "where": None if request.part is None else float(request.part.mean()),
+        "channels": request.hidden_channels,
+        "regions": request.grid.ids if isinstance(request.grid, RegionGrid) else None,
     }
+    return {name: part for name, part in parts.items() if part is not None}
 
 
 def _chosen(target: Target) -> tuple[int, ...] | dict[str, tuple[int, ...]]:

@@ -8,11 +8,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from pdjax._bounds import AUTO, Asked
+from pdjax._bounds import AUTO, Asked, check_range
 from pdjax._checks import (
     ArgumentTypeError,
     ArgumentValueError,
-    check_image,
     check_key,
     check_sampler,
     concrete,
@@ -23,9 +22,9 @@ from pdjax._outputs import bare_name, heads_of
 from pdjax._types import Array, Float, Int, Key, Params, Sampler
 from pdjax.classifier import check_layers
 from pdjax.method.channels import check_channels, named_by_channel
-from pdjax.method.evaluation import ENGINES
+from pdjax.method.evaluation import ENGINES, Engine
 from pdjax.method.maps import Maps, relevance_maps
-from pdjax.method.marginalize import marginalize
+from pdjax.method.marginalize import Design, moments_of_windows
 from pdjax.method.measures import Measure, find_measure
 from pdjax.method.reference import check_reference, reference_pass, sound, warn_of_rounding
 from pdjax.method.schemes import SCHEMES, Scheme
@@ -156,8 +155,7 @@ def prediction_difference(
     """
     check_sampler(sampler)
     check_key(rng_key)
-    if concrete(image):
-        check_image(image, bounds=None)
+    check_range(image, bounds, sampler)
     wanted = find_measure(measure)
     scheme = Scheme(sampling, num_samples)
     scheme.check(sampler)
@@ -180,33 +178,20 @@ def prediction_difference(
     undisturbed = {layer: values[0, :1] for layer, values in tried.items()}
     chosen = {layer: _chosen(classes, undisturbed[layer][0]) for layer in layers if layer in heads}
     readings, inputs = Readings(named, reads), (params, chosen)
-    moments = marginalize(
-        readings,
-        inputs,
-        image,
-        sampler,
-        rng_key=rng_key,
-        num_samples=num_samples,
-        stride=stride,
-        sampling=sampling,
-        bias=readings.jackknife if bias_correction else None,
-        engine=engine,
-        batch_size=batch_size,
-        lowerings=lowerings,
-        bounds=bounds,
-        where=where,
-        channels=channels,
-    )
     hidden = check_channels(channels, image.shape[-1])
+    grid = WindowGrid(image.shape[:-1], sampler.window, stride)
+    part = None if where is None else check_where(where, grid.spatial)
+    windows = np.arange(grid.size) if part is None else grid.touching(part)
+    bias = readings.jackknife if bias_correction else None
+    design = Design(grid, scheme, bias, hidden)
+    how = Engine(engine, batch_size, lowerings)
+    moments = moments_of_windows(readings, inputs, image, sampler, rng_key, design, how, windows)
     reads = readouts_by_channel(reads, hidden)
     reference = named_by_channel(readings.reduce(undisturbed, chosen), hidden)
     if concrete((reference, moments.mean)):
         warn_of_rounding(reads, reference, moments.mean)
-    grid, part = WindowGrid(image.shape[:-1], sampler.window, stride), None
     replicates = jnp.full(grid.size, scheme.replicates)
-    if where is not None:
-        part = check_where(where, grid.spatial)
-        windows = grid.touching(part)
+    if part is not None:
         moments = jax.tree.map(
             lambda a: jnp.zeros((grid.size, *a.shape[1:]), a.dtype).at[windows].set(a), moments
         )

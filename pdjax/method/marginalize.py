@@ -43,6 +43,7 @@ __all__ = [
     "first_draws",
     "marginalize",
     "moments",
+    "moments_of_windows",
     "shard_over_devices",
     "summarise",
 ]
@@ -183,7 +184,6 @@ def marginalize(
     check_sampler(sampler)
     check_key(rng_key)
     check_range(image, bounds, sampler)
-    how = Engine(engine, batch_size, lowerings)
     scheme = Scheme(sampling, num_samples)
     scheme.check(sampler)
     sampler.check(tuple(image.shape), num_samples)
@@ -192,8 +192,23 @@ def marginalize(
     windows = np.arange(grid.size)
     if where is not None:
         windows = grid.touching(check_where(where, grid.spatial))
+    how = Engine(engine, batch_size, lowerings)
+    return moments_of_windows(f, params, image, sampler, rng_key, design, how, windows)
+
+
+def moments_of_windows(
+    f: Function,
+    params: Params,
+    image: Float[Array, "*spatial c"],
+    sampler: Sampler,
+    rng_key: Key[Array, ""],
+    design: Design,
+    how: Engine,
+    windows: np.ndarray,
+) -> Moments:
+    """Do what `marginalize` does for the windows of these indices; all is checked already."""
     images = len(windows) * design.images_per_draw
-    evaluation = how.prepare(f, params, image, grid.window, images)
+    evaluation = how.prepare(f, params, image, design.grid.window, images)
 
     def chunk(draws: jax.Array) -> Moments:
         return moments(evaluation, params, image, sampler, rng_key, draws, design)

@@ -121,18 +121,18 @@ def test_bad_budgets(argument, options) -> None:
 
 def test_a_first_round_must_be_within_the_budget() -> None:
     least = 1 + 2 * GRID.size
-    Budget(max_passes=least).check(GRID, SCHEME, SAMPLER)
+    Budget(max_passes=least).check(GRID.size, SCHEME.num_samples, SAMPLER)
     with refused("max_passes") as caught:
-        Budget(max_passes=least - 1).check(GRID, SCHEME, SAMPLER)
+        Budget(max_passes=least - 1).check(GRID.size, SCHEME.num_samples, SAMPLER)
     assert f"{least:,}" in str(caught.value)
 
 
 def test_further_draws_must_tell_something() -> None:
     sampler = Marginal(np.stack([IMAGE] * 3), 4)
-    Budget().check(GRID, SCHEME, sampler)
+    Budget().check(GRID.size, SCHEME.num_samples, sampler)
     for argument, value in (("target_error", 0.1), ("max_passes", 10_000)):
         with refused(argument):
-            Budget(**{argument: value}).check(GRID, SCHEME, sampler)
+            Budget(**{argument: value}).check(GRID.size, SCHEME.num_samples, sampler)
 
 
 def test_budgets_are_frozen() -> None:
@@ -146,12 +146,13 @@ def test_neyman_shares_out_what_is_left() -> None:
     pixels = jnp.full((1, 30), 0.2)
     maps = Maps({"z": jnp.ones((1, 30))}, {"z": pixels}, {"z": errors}, {"z": errors}, {}, {})
     scheme, times = Scheme("independent", 8), np.ones(29, int)
-    further = further_draws(Budget(0.12), maps, times, grid, scheme)
+    of_a_draw = scheme.replicates, scheme.num_samples
+    further = further_draws(Budget(0.12), maps, times, grid, *of_a_draw)
     # A fourth of the error, a fourth of the draws.
     assert set(further[1:13]) == {2}
     assert set(further[17:]) == {0}
-    assert further_draws(Budget(0.21), maps, times, grid, scheme).sum() == 0
-    few = further_draws(Budget(0.12, 8 * (29 + 10) + 1), maps, times, grid, scheme)
+    assert further_draws(Budget(0.21), maps, times, grid, *of_a_draw).sum() == 0
+    few = further_draws(Budget(0.12, 8 * (29 + 10) + 1), maps, times, grid, *of_a_draw)
     assert few.sum() == 10
     assert few[17:].sum() == 0
     assert reached_error(maps) == {"z": pytest.approx(0.2)}
