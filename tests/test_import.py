@@ -10,7 +10,7 @@ import pytest
 
 LATER = (
     *("matplotlib", "requests", "typer", "flax.linen", "pandas"),
-    *("pdjax.models", "pdjax.weights", "pdjax.picture", "pdjax.cli"),
+    *("pdjax.models", "pdjax.weights", "pdjax.cli"),
 )
 
 

@@ -45,7 +45,10 @@ def gaussian() -> ConditionalGaussian:
 
 
 def run(path: Path | None = None, f=PLAIN, *, params=PARAMS, name="mine", **options) -> Explanation:
-    net = Classifier.from_function(f, jnp.asarray(params), image_size=(10, 8), name=name)
+    outputs = {"scores": "values", "prob": "softmax"}
+    net = Classifier.from_function(
+        f, jnp.asarray(params), image_size=(10, 8), outputs=outputs, name=name
+    )
     defaults = {
         "image": IMAGE,
         "sampler": Marginal(OTHERS, 3),

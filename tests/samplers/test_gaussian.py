@@ -67,7 +67,7 @@ def test_gains_and_factors_are_exact(x64, color, origin) -> None:
     np.testing.assert_allclose(root.T @ root, np.diag(variances), atol=1e-10)
     key = jax.random.key(0)
     drawn = draw(sampler, key, jnp.array(image), at, 5)
-    made = transform(sampler, jax.random.normal(key, (5, size)), jnp.array(image), at)
+    made = transform(sampler, jax.random.normal(key, (5, size), jnp.float32), jnp.array(image), at)
     np.testing.assert_allclose(drawn, made, atol=1e-12)
 
 
