@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import time
-import warnings
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import jax
 import typer
@@ -279,14 +278,9 @@ def plot(
 
 def main() -> None:
     """Run the command line; bad input ends with one sentence and exit status 2."""
-    warnings.showwarning = _note
     try:
         app()
     except (ValueError, TypeError, OSError) as error:
         fail(error)
     except MemoryError:
         fail("out of memory; use a smaller --batch-size")
-
-
-def _note(message: Warning | str, *details: Any, **more: Any) -> None:
-    typer.secho(f"pdjax: note: {message}", err=True, fg="yellow")

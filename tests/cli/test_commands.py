@@ -56,9 +56,9 @@ def test_a_small_image_is_enlarged_and_that_is_said(explain, photo):
     Image.new("L", (5, 4), 128).save(photo)
     ended = explain()
     assert ended.status == 0
-    (note,) = (line for line in ended.err.splitlines() if line.startswith("pdjax: note: "))
-    assert "5 by 4" in note
-    assert "enlarged" in note
+    (said,) = (line for line in ended.err.splitlines() if line.startswith("pdjax: warning: "))
+    assert "5 by 4" in said
+    assert "enlarged" in said
 
 
 @pytest.fixture

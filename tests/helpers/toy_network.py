@@ -45,6 +45,7 @@ TOY = Network(
     published=Download("{address}", "{checksum}"),
     place=PLACES.__getitem__,
     unused=("aux.",),
+    scores="scores",
     labels=("ant", "bee", "cat", "dog", "eel"),
     num_training_images=None,
 )
