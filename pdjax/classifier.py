@@ -11,6 +11,7 @@ import jax
 import numpy as np
 
 from pdjax._bounds import check_levels
+from pdjax._channels import ChannelsMoved, check_channel_axis
 from pdjax._checks import UNIT, ArgumentValueError, Bounds, check_count, check_pair, nearest
 from pdjax._functions import (
     NamedOutputs,
@@ -173,6 +174,7 @@ class Classifier:
         probabilities: tuple[str, ...] = ("prob",),
         num_training_images: int | None = None,
         channels: int = 3,
+        channel_axis: int = -1,
         bounds: Bounds = UNIT,
         name: str = "custom",
     ) -> Classifier:
@@ -213,6 +215,10 @@ class Classifier:
             of classes of the layer, and 2 for independent labels.
         channels : int
             Channels of an image.
+        channel_axis : int
+            Where ``f`` has the channels of a batch of images and of its feature maps: -1 for
+            ``(n, *spatial, c)``, 1 for ``(n, c, *spatial)``. Outside of ``f`` they are last:
+            images are given, and feature maps come, with channels last all the same.
         bounds : (float, float) or None
             Range of the values of an image, None being any.
         name : str
@@ -221,8 +227,8 @@ class Classifier:
         Raises
         ------
         ValueError, TypeError
-            If ``f`` does not return what the other arguments say, labels have no order, or
-            ``num_training_images`` is something else.
+            If ``f`` does not return what the other arguments say, labels have no order,
+            ``channel_axis`` is no axis of images, or ``num_training_images`` is something else.
 
         Examples
         --------
@@ -234,8 +240,10 @@ class Classifier:
         >>> net(jnp.ones((2, 8, 8, 3)))["prob"].shape
         (2, 3)
         """
-        predict, arrays = NamedOutputs.of(f, bare_name(outputs, probabilities), params)
         shape = (*_spatial(image_size), channels)
+        axis = check_channel_axis(channel_axis, len(shape) - 1)
+        moved = ChannelsMoved(f, axis) if callable(f) and axis != -1 else f
+        predict, arrays = NamedOutputs.of(moved, bare_name(outputs, probabilities), params)
         shapes = activation_shapes(predict, arrays, shape, image_dtype(arrays))
         heads = heads_of(shapes, outputs, probabilities, labels)
         return cls(

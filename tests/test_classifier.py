@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from helpers.refusals import refused
 
+import pdjax
 from pdjax import Classifier
 from pdjax.classifier import check_layers, wrap_callable
 
@@ -47,6 +48,25 @@ def test_layers_are_in_forward_order_and_given_as_they_are_asked_for() -> None:
     images = np.zeros((2, 8, 6, 3), np.float32)
     assert list(net(images, ("scores", "pixels"))) == ["scores", "pixels"]
     assert list(net(images)) == ["prob"]
+
+
+@pytest.mark.parametrize("axis", [1, -3])
+def test_channels_of_a_function_may_be_on_another_axis(axis) -> None:
+    def first(params, images):
+        assert images.shape[1:] == (3, 8, 6)
+        mixed = jnp.einsum("nchw,cd->ndhw", images, params)
+        return {"mixed": mixed, "prob": jax.nn.softmax(mixed.mean((2, 3)))}
+
+    matrix = jnp.arange(15.0).reshape(3, 5) / 15
+    net = Classifier.from_function(first, matrix, image_size=(8, 6), channel_axis=axis)
+    assert (net.image_shape, net.activation_shape("mixed")) == ((8, 6, 3), (8, 6, 5))
+    images = np.random.default_rng(0).random((2, 8, 6, 3), np.float32)
+    mixed = net(images, ("mixed",))["mixed"]
+    np.testing.assert_allclose(mixed, images @ np.asarray(matrix), rtol=1e-5)
+    image = jnp.asarray(np.moveaxis(images[0], -1, 0))
+    with refused("image") as caught:
+        pdjax.explain(net, image, pdjax.Constant(0.5, window=2), rng_key=jax.random.key(0))
+    assert "moveaxis" in caught.value.remedy
 
 
 @pytest.mark.parametrize("names", ["score", ("scores", "conv")])
@@ -100,6 +120,8 @@ BAD = {
     "one image at a time": ("f", {"f": lambda p, images: network(p, images.reshape(1, 8, 8, 3))}),
     "labels of no output": ("labels", {"labels": {"scores": ("a", "b", "c")}}),
     "too few labels of one": ("labels", {"labels": {"prob": ("a", "b")}}),
+    "no such axis": ("channel_axis", {"channel_axis": 4}),
+    "the batch as channels": ("channel_axis", {"channel_axis": 0}),
     "gaps between indices": ("labels", {"labels": {0: "a", 2: "b", 3: "c"}}),
 }
 

@@ -263,11 +263,15 @@ class Request:
         """
         net = self.classifier
         if self.pixels.shape != net.image_shape:
+            *spatial, channels = net.image_shape
+            turned = self.pixels.shape == (channels, *spatial)
             raise ArgumentValueError(
                 "image",
                 f"of shape {self.pixels.shape} does not fit {net.name}, which takes "
                 f"{net.image_shape}",
-                "load it with pdjax.load_image(path, size=net.image_size)",
+                "put its channels last, with np.moveaxis(image, 0, -1)"
+                if turned
+                else "load it with pdjax.load_image(path, size=net.image_size)",
             )
         check_layers(self.wanted_layers, net.layers)
         self._check_classes()
