@@ -13,6 +13,7 @@ import functools
 from collections.abc import Callable
 from typing import Annotated, Any, NamedTuple
 
+import framework_networks
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -95,13 +96,9 @@ def _row(name: str, subject: Subject, window: int, repeats: int) -> tuple[str, .
     )
 
 
-def of_classifier(
-    code: str, net: pdjax.Classifier, forward: Callable[[np.ndarray], Any]
-) -> Subject:
-    """A row of a classifier, such as `pdjax.wrap` makes, beside the model that it was made of.
-
-    What is compared is the last layer of the classifier.
-    """
+def _of_framework(name: str) -> Subject:
+    """Compare the last layer of a classifier that `pdjax.wrap` makes."""
+    code, net, forward = framework_networks.MODELS[name]()
     f = Probabilities(net.predict, net.layers[-1])
     return Subject(code, f, net.params, forward, net.image_shape[0])
 
@@ -116,18 +113,19 @@ def _plain(name: str) -> Subject:
 
 def _published(name: str) -> Subject:
     net = pdjax.load_model(name, weights="random")
-    forward = functools.partial(jax.jit(Probabilities(net.predict)), net.params)
-    return of_classifier(f'net = pdjax.load_model("{name}")', net, forward)
+    f = Probabilities(net.predict)
+    forward = functools.partial(jax.jit(f), net.params)
+    return Subject(f'net = pdjax.load_model("{name}")', f, net.params, forward, net.image_shape[0])
 
 
 PUBLISHED = ("bvlc_googlenet", "vgg16", "efficientnet_lite0")
 
 SUBJECTS: dict[str, Callable[[], Subject]] = {
+    **{name: functools.partial(_of_framework, name) for name in framework_networks.MODELS},
     **{name: functools.partial(_plain, name) for name in plain_networks.NETWORKS},
     **{name: functools.partial(_published, name) for name in PUBLISHED},
 }
-"""The rows. One of another framework is a line here that makes its model, wraps it, and hands both
-to `of_classifier`."""
+"""The rows of the table."""
 
 
 if __name__ == "__main__":

@@ -22,6 +22,8 @@ OWN_MODULES = (
     "accuracy",
     "local",
     "networks",
+    "framework_networks",
+    "onnx_zoo",
     "plain_networks",
     "exactness",
     "lowerings",
