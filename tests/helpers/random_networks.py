@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from jax import lax
 
 from helpers import random_layouts as layouts
+from helpers import random_moves as moves
 from helpers import random_operations as operations
 from helpers.random_site import Site, Step, Weights, like
 
@@ -32,6 +33,14 @@ CHANGING = (
     layouts.cut,
     layouts.rearrange,
     layouts.reshape,
+)
+MOVING = (
+    moves.pad_with_values,
+    moves.resize,
+    moves.patches,
+    moves.index,
+    moves.branch,
+    moves.upsample,
 )
 
 
@@ -148,7 +157,7 @@ def networks(draw: Callable, longest: int = 6) -> RandomNetwork:
     site = Site(draw, rng, "b" + "xyz"[: len(spatial)] + "c", (1, *spatial, channels))
     steps: list[Step] = []
     common = (operations.convolution,) * 3 + (operations.pool,) * 2 + KEEPING[:2] + (branches,) * 2
-    makers = st.sampled_from((*common, *CHANGING, call, layouts.attention))
+    makers = st.sampled_from((*common, *CHANGING, *MOVING, *MOVING, call, layouts.attention))
     for _ in range(draw(st.integers(2, longest))):
         steps.append(draw(makers)(site))
         site = site.after(steps[-1])
