@@ -386,7 +386,8 @@ def test_without_lowerings_the_image_itself_is_seen_as_the_function_sees_it(net,
     explanation = explain(net, images, layers=ALL, classes=[2, 0], lowerings=False)
     for layer in ("scores", "prob"):
         expected = np.asarray(plain[layer])[0, [2, 0]]
-        np.testing.assert_allclose(explanation.prediction[layer], expected, rtol=3e-7)
+        # Batches of two are compiled otherwise than one image: the last bits may differ.
+        np.testing.assert_allclose(explanation.prediction[layer], expected, rtol=1e-6)
     tuned = explain(net, images, layers=ALL, classes=[2, 0])
     np.testing.assert_allclose(
         tuned.prediction["scores"], explanation.prediction["scores"], rtol=1e-5

@@ -93,7 +93,7 @@ def test_checkpoints_of_training(tmp_path, state, key):
 
 
 def test_random_weights_with_labels():
-    net = pdjax.load_model("torchvision_googlenet", "random", labels=["cat", "dog"])
+    net = pdjax.load_model("bvlc_alexnet", "random", labels=["cat", "dog"])
     assert net.labels == ("cat", "dog")
     assert net.activation_shape("prob") == (2,)
 
