@@ -1,8 +1,9 @@
 """Networks written in the frameworks that `pdjax.wrap` takes, as their users write them.
 
 Each has random weights: what a framework draws by itself, and for ONNX graphs what
-`onnx_zoo.filled` draws. A `Model` holds what a person writes to have a classifier of it, and the
-framework's own forward pass.
+`onnx_zoo.filled` draws. Batch norms whose first statistics would blow activations up or shrink
+them get those of a batch of noise, so that differences between programs mean something. A `Model`
+holds what a person writes to have a classifier of it, and the framework's own forward pass.
 """
 
 from __future__ import annotations
@@ -33,13 +34,21 @@ class Model(NamedTuple):
         What a person writes; ``model`` and ``variables`` are their own.
     net : Classifier
         What that gives.
+    layer : str
+        The layer that is compared: scores, since a softmax of random ones may be all 0 and 1.
     forward : callable
-        The framework's own forward pass, from images (n, h, w, 3) of NumPy to one array.
+        The framework's own forward pass, from images (n, h, w, 3) of NumPy to that layer.
     """
 
     code: str
     net: pdjax.Classifier
+    layer: str
     forward: Callable[[np.ndarray], Any]
+
+
+def noise(size: int = 224) -> np.ndarray:
+    """Images (4, size, size, 3) of uniform noise."""
+    return np.random.default_rng(0).random((4, size, size, 3), np.float32)
 
 
 def linen_resnet50() -> Model:
@@ -79,6 +88,7 @@ def linen_resnet50() -> Model:
     return Model(
         'net = pdjax.wrap(model, variables, image_size=224, outputs="logits")',
         pdjax.wrap(model, variables, image_size=224, outputs="logits"),
+        "prob",
         functools.partial(jax.jit(functools.partial(model.apply, train=False)), variables),
     )
 
@@ -118,6 +128,7 @@ def nnx_cnn() -> Model:
     return Model(
         'net = pdjax.wrap(model, image_size=64, outputs="logits")',
         pdjax.wrap(model, image_size=64, outputs="logits"),
+        "prob",
         functools.partial(jax.jit(lambda state, x: nnx.merge(graph, state)(x)), state),
     )
 
@@ -178,19 +189,24 @@ def equinox_resnet18() -> Model:
             return self.head(x.mean((1, 2))), state
 
     model, state = eqx.nn.make_with_state(ResNet18)(jax.random.key(0))
+    state = eqx.filter_jit(_mapped)(model, noise(), state)[1]
     arrays, rest = eqx.partition(eqx.nn.inference_mode(model), eqx.is_array)
 
     @jax.jit
     def forward(arrays, state, images):
-        run = eqx.combine(arrays, rest)
-        mapped = jax.vmap(run, in_axes=(0, None), out_axes=(0, None), axis_name="batch")
-        return mapped(images.transpose(0, 3, 1, 2), state)[0]
+        return _mapped(eqx.combine(arrays, rest), images, state)[0]
 
     return Model(
         'net = pdjax.wrap(model, state, image_size=224, outputs="logits")',
         pdjax.wrap(model, state, image_size=224, outputs="logits"),
+        "prob",
         functools.partial(forward, arrays, state),
     )
+
+
+def _mapped(model: Any, images: jax.Array, state: Any) -> Any:
+    run = jax.vmap(model, in_axes=(0, None), out_axes=(0, None), axis_name="batch")
+    return run(jnp.transpose(images, (0, 3, 1, 2)), state)
 
 
 def haiku_mobilenet() -> Model:
@@ -202,11 +218,16 @@ def haiku_mobilenet() -> Model:
 
     model = hk.transform_with_state(network)
     init = jax.jit(functools.partial(model.init, is_training=True))
-    params, state = init(jax.random.key(0), jnp.zeros((1, 224, 224, 3)))
+    params, state = init(jax.random.key(0), noise())
+    # Its last layer begins with zeros.
+    (last,) = (name for name in params if name.endswith("logits"))
+    drawn = jax.random.normal(jax.random.key(1), params[last]["w"].shape) / 32
+    params = {**params, last: {**params[last], "w": drawn}}
     forward = jax.jit(lambda p, s, x: model.apply(p, s, None, x, is_training=False)[0])
     return Model(
         'net = pdjax.wrap(model, params, state, image_size=224, outputs="logits")',
         pdjax.wrap(model, params, state, image_size=224, outputs="logits"),
+        "prob",
         functools.partial(forward, params, state),
     )
 
@@ -217,7 +238,11 @@ def keras_application(name: str) -> Model:
     import keras
 
     keras.utils.set_random_seed(0)
-    model = getattr(keras.applications, name)(weights=None)
+    model = getattr(keras.applications, name)(weights=None, classifier_activation=None)
+    for layer in model.layers:
+        if isinstance(layer, keras.layers.BatchNormalization):
+            layer.momentum = 0.0
+    model(noise(), training=True)
 
     @jax.jit
     def run(trained, other, images):
@@ -227,7 +252,12 @@ def keras_application(name: str) -> Model:
         [variable.value for variable in variables]
         for variables in (model.trainable_variables, model.non_trainable_variables)
     ]
-    return Model("net = pdjax.wrap(model)", pdjax.wrap(model), functools.partial(run, *values))
+    return Model(
+        'net = pdjax.wrap(model, outputs="logits")',
+        pdjax.wrap(model, outputs="logits"),
+        "prob",
+        functools.partial(run, *values),
+    )
 
 
 def torch_resnet18() -> Model:
@@ -305,6 +335,11 @@ def torch_densenet121() -> Model:
 def _of_torch(model: Any) -> Model:
     import torch
 
+    for part in model.modules():
+        if isinstance(part, torch.nn.BatchNorm2d):
+            part.momentum = None
+    with torch.no_grad():
+        model(torch.from_numpy(np.moveaxis(noise(), -1, 1).copy()))
     model = model.eval()
 
     @torch.inference_mode()
@@ -315,6 +350,7 @@ def _of_torch(model: Any) -> Model:
     return Model(
         'net = pdjax.wrap(model, image_size=224, outputs="logits")',
         pdjax.wrap(model, image_size=224, outputs="logits"),
+        "prob",
         forward,
     )
 
@@ -324,18 +360,18 @@ def onnx_graph(name: str) -> Model:
     import onnxruntime
     from onnx_zoo import GRAPHS, filled, session_of
 
-    model, _ = filled(name)
+    model, scores = filled(name)
     said = "" if GRAPHS[name] == "softmax" else ', outputs="logits"'
-    output = model.graph.output[0].name
-    session, given = session_of(model, [output], onnxruntime.SessionOptions())
+    session, given = session_of(model, [scores], onnxruntime.SessionOptions())
 
     def forward(images: np.ndarray) -> np.ndarray:
         moved = np.ascontiguousarray(np.moveaxis(images, -1, 1))
-        rows = [session.run([output], {given: image[None]})[0].reshape(-1) for image in moved]
-        return np.stack(rows)
+        return np.concatenate(
+            [np.moveaxis(session.run([scores], {given: image[None]})[0], 1, -1) for image in moved]
+        )
 
     net = pdjax.wrap(model, outputs=None if GRAPHS[name] == "softmax" else "logits")
-    return Model(f'net = pdjax.wrap("{name}.onnx"{said})', net, forward)
+    return Model(f'net = pdjax.wrap("{name}.onnx"{said})', net, scores, forward)
 
 
 ONNX = (

@@ -21,6 +21,7 @@ import plain_networks
 import typer
 from local import Case, Probabilities, jax_side, perturbed
 from measure import environment, print_table, time_alternately
+from tqdm import tqdm
 
 import pdjax
 
@@ -66,7 +67,8 @@ def main(
         network, window = [name for name in SUBJECTS if name.startswith("toy")], 4
     names = network or [name for name in SUBJECTS if not name.startswith("toy")]
     print_table(("setting", "value"), [("window", str(window)), *environment()])
-    print_table(COLUMNS, [_row(name, SUBJECTS[name](), window, repeats) for name in names])
+    rows = [_row(name, SUBJECTS[name](), window, repeats) for name in tqdm(names, unit="network")]
+    print_table(COLUMNS, rows)
 
 
 def _row(name: str, subject: Subject, window: int, repeats: int) -> tuple[str, ...]:
@@ -74,8 +76,9 @@ def _row(name: str, subject: Subject, window: int, repeats: int) -> tuple[str, .
     case = Case(name, subject.f, subject.params, jnp.asarray(image), window)
     local, dense = (jax_side(case, engine, None) for engine in ("local", "dense"))
     images = perturbed(case, OWN_BATCH)
-    expected = np.asarray(subject.forward(images))
-    error = np.abs(local.outputs[:OWN_BATCH] - expected).max() / np.abs(expected).max()
+    outputs = local.outputs[:OWN_BATCH]
+    expected = np.asarray(subject.forward(images)).reshape(outputs.shape)
+    error = np.abs(outputs - expected).max() / np.abs(expected).max()
     calls = {"local": local.call, "dense": dense.call, "own": lambda: subject.forward(images)}
     counts = {"local": local.images, "dense": dense.images, "own": len(images)}
     for call in calls.values():
@@ -97,9 +100,8 @@ def _row(name: str, subject: Subject, window: int, repeats: int) -> tuple[str, .
 
 
 def _of_framework(name: str) -> Subject:
-    """Compare the last layer of a classifier that `pdjax.wrap` makes."""
-    code, net, forward = framework_networks.MODELS[name]()
-    f = Probabilities(net.predict, net.layers[-1])
+    code, net, layer, forward = framework_networks.MODELS[name]()
+    f = Probabilities(net.predict, layer)
     return Subject(code, f, net.params, forward, net.image_shape[0])
 
 

@@ -99,7 +99,7 @@ class Constant(_Occlusion):
     def __str__(self) -> str:
         if self.value.array.ndim > 1:
             return "occlusion by a reference image"
-        return f"occlusion by {np.round(np.asarray(self.value.array), 3).tolist()}"
+        return f"occlusion by {np.round(np.asarray(self.value.array, np.float64), 3).tolist()}"
 
     def check_bounds(self, bounds: Bounds) -> None:
         """Raise ValueError where the content is none that the image could have."""

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from pdjax.jaxprs.layout import reshape_groups
 from pdjax.jaxprs.program import Operand, Step
 from pdjax.local.boxes import Box, Range, Span, box_sizes, hull, ranges
 from pdjax.local.rules.rule import Boxes, Operands, Rule
@@ -82,13 +83,15 @@ def _groups(
     """
     # Axes of one entry may come and go anywhere, and change nothing.
     axes = [[axis for axis, dim in enumerate(shape) if dim > 1] for shape in (before, after)]
-    while axes[0] and axes[1]:
-        source, target = axes[0].pop(0), axes[1].pop(0)
-        inner = [1, 1]
-        while before[source] * inner[0] != after[target] * inner[1]:
-            side = int(before[source] * inner[0] > after[target] * inner[1])
-            inner[side] *= (before, after)[side][axes[side].pop(0)]
-        yield source, target, (inner[0], inner[1])
+    sizes = [
+        [shape[axis] for axis in own] for shape, own in zip((before, after), axes, strict=True)
+    ]
+    for first, second in reshape_groups(*sizes) if 0 not in before else ():
+        inner = (
+            math.prod(sizes[0][axis] for axis in first[1:]),
+            math.prod(sizes[1][axis] for axis in second[1:]),
+        )
+        yield axes[0][first[0]], axes[1][second[0]], inner
 
 
 def _transpose_box(step: Step, boxes: Boxes) -> Box | None:
