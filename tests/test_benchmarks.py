@@ -26,6 +26,7 @@ OWN_MODULES = (
     "onnx_zoo",
     "plain_networks",
     "exactness",
+    "parts",
     "lowerings",
     "resnet18",
     "samplers",
@@ -132,6 +133,14 @@ def test_the_networks_of_the_benchmark_can_be_traced(load):
         f, params = networks.build(name, 224)
         images = jax.ShapeDtypeStruct((2, 224, 224, 3), np.float32)
         assert jax.eval_shape(f, params, images).shape[0] == 2
+
+
+def test_parts(load, capsys):
+    load("parts").main(toy=True, repeats=2)
+    _, rows = tables(capsys.readouterr().out)
+    header = rows.pop("explained")
+    passes = {name: int(row[header.index("passes")]) for name, row in rows.items()}
+    assert passes["whole"] > passes["a tenth in the middle"] > passes["a tenth at a corner"] > 1
 
 
 def test_exactness(load, capsys):
