@@ -232,7 +232,9 @@ def _run(program: _Program, params: Params, images: jax.Array) -> tuple[Outputs,
             tuple(inputs), node.attributes, program.opset, (images.shape[0], program.declared)
         )
         try:
-            made = OPERATIONS[node.operation](call)
+            # Reports name the place by it.
+            with jax.named_scope(printable(node.outputs[0])):
+                made = OPERATIONS[node.operation](call)
             for name, value in zip(
                 node.outputs, made if isinstance(made, tuple) else (made,), strict=False
             ):
