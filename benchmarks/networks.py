@@ -109,14 +109,14 @@ def _plain(name: str) -> Subject:
     size = 24 if name.startswith("toy") else 224
     f, params = plain_networks.build(name, size)
     params = jax.tree.map(jnp.asarray, params)
-    code = "net = pdjax.Classifier.from_function(f, params, image_size=224, labels=labels)"
+    code = 'net = pdjax.Classifier.from_function(f, params, image_size=224, outputs="logits")'
     return Subject(code, f, params, functools.partial(jax.jit(f), params), size)
 
 
 def _published(name: str) -> Subject:
     net = pdjax.load_model(name, weights="random")
     f = Probabilities(net.predict)
-    forward = functools.partial(jax.jit(f), net.params)
+    forward = functools.partial(jax.jit(f.__call__), net.params)
     return Subject(f'net = pdjax.load_model("{name}")', f, net.params, forward, net.image_shape[0])
 
 

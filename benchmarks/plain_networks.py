@@ -1,7 +1,8 @@
 """Well-known architectures in plain JAX, with random weights: what a person might bring along.
 
-Each is a function of `Layers` and images that reads like the paper's table. Values do not matter
-for the time; activations keep their size, so that differences between engines mean something.
+Each is a function of `Layers` and images, up to the scores, that reads like the paper's table.
+Values do not matter for the time; activations keep their size, so that differences between engines
+mean something.
 """
 
 from __future__ import annotations
@@ -111,8 +112,8 @@ class Layers:
         return total / 4
 
     def classify(self, x: jax.Array, classes: int = CLASSES) -> jax.Array:
-        """Probabilities from features (n, c)."""
-        return jax.nn.softmax(self.dense(x, classes))
+        """Scores from features (n, c)."""
+        return self.dense(x, classes)
 
 
 def squeezenet(layers: Layers, x: jax.Array) -> jax.Array:
@@ -128,7 +129,7 @@ def squeezenet(layers: Layers, x: jax.Array) -> jax.Array:
             continue
         x = relu(layers.conv(x, squeezed, 1))
         x = relu(jnp.concatenate([layers.conv(x, expanded, 1), layers.conv(x, expanded, 3)], axis))
-    return jax.nn.softmax(relu(layers.conv(x, CLASSES, 1)).mean(layers.space))
+    return relu(layers.conv(x, CLASSES, 1)).mean(layers.space)
 
 
 def resnet50(layers: Layers, x: jax.Array) -> jax.Array:
@@ -229,7 +230,7 @@ def unet(layers: Layers, x: jax.Array) -> jax.Array:
         x = jnp.broadcast_to(x[:, :, None, :, None], (n, height, 2, width, 2, channels))
         x = layers.conv(x.reshape(n, 2 * height, 2 * width, channels), skip.shape[-1], 1)
         x = double(jnp.concatenate([skip, x], -1), skip.shape[-1])
-    return jax.nn.sigmoid(layers.conv(x, 4, 1).mean((1, 2)))
+    return layers.conv(x, 4, 1).mean((1, 2))
 
 
 def vit_s16(layers: Layers, x: jax.Array) -> jax.Array:
