@@ -15,6 +15,9 @@ from jaxtyping import install_import_hook
 
 install_import_hook("pdjax", "beartype.beartype")
 
+# Compiling takes most of the time, and few programs run more than once.
+jax.config.update("jax_disable_most_optimizations", True)
+
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 
 
@@ -46,12 +49,3 @@ def untyped():
     jaxtyping.config.update("jaxtyping_disable", True)
     yield
     jaxtyping.config.update("jaxtyping_disable", False)
-
-
-@pytest.fixture(scope="module")
-def quick():
-    """Compilation in half the time, for programs that run once or twice."""
-    from helpers.local_reference import quick_compilation
-
-    with quick_compilation():
-        yield

@@ -19,8 +19,6 @@ from pdjax import WindowGrid
 from pdjax._explain.request import PreviewRequest, Request
 from pdjax.method.schemes import Scheme
 
-pytestmark = pytest.mark.usefixtures("quick")
-
 
 def test_explain_writes_a_picture_and_the_numbers(explain):
     ended = explain("--top", "2", "--output", "result.png")

@@ -15,8 +15,6 @@ from pdjax._explain.request import Request
 from pdjax.cli.outputs import Outputs
 from pdjax.cli.report import announce, report
 
-pytestmark = pytest.mark.usefixtures("quick")
-
 IMAGES = np.random.default_rng(0).random((5, 8, 8, 3), dtype=np.float32)
 OUTPUTS = Outputs(Path("a.png"), Path("a.npz"))
 SAMPLER = pdjax.Marginal(IMAGES[1:], window=2)

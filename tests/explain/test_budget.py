@@ -18,8 +18,6 @@ from pdjax.method.maps import Maps
 from pdjax.method.schemes import Scheme
 from pdjax.method.windows import WindowGrid
 
-pytestmark = pytest.mark.usefixtures("quick")
-
 SIDE = 16
 IMAGE = np.random.default_rng(0).random((SIDE, SIDE, 3), np.float32)
 WEIGHTS = 0.03 * np.random.default_rng(1).standard_normal((SIDE, SIDE, 3, 3)).astype(np.float32)

@@ -16,8 +16,6 @@ from helpers.refusals import refused
 import pdjax
 from pdjax import Blur, Classifier, ConditionalGaussian, Explanation, ImageMean, Marginal
 
-pytestmark = pytest.mark.usefixtures("quick")
-
 KINDS = ("relevance", "standard_error", "window_relevance", "window_standard_error", "prediction")
 IMAGE = np.random.default_rng(0).random((10, 8, 3), np.float32)
 OTHERS = np.random.default_rng(2).random((6, 10, 8, 3), np.float32)

@@ -18,8 +18,6 @@ from pdjax import Classifier, Explanation
 from pdjax._explain.draws import pool
 from pdjax.method.marginalize import Moments
 
-pytestmark = pytest.mark.usefixtures("quick")
-
 SIDE = 12
 WINDOWS = 100
 IMAGE = np.full((SIDE, SIDE, 1), 0.5, np.float32)

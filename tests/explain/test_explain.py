@@ -135,7 +135,6 @@ def run(net=NET, sampler=None, **options) -> Explanation:
     return explain(net, IMAGE, sampler or Marginal(OTHERS, 3), **defaults | options)
 
 
-@pytest.mark.usefixtures("quick")
 @pytest.mark.parametrize("classes", [2, 5, [3, 0], ["4", 1]], ids=str)
 def test_rows_are_those_of_the_classes_asked_for(classes) -> None:
     if isinstance(classes, int):
@@ -149,14 +148,12 @@ def test_rows_are_those_of_the_classes_asked_for(classes) -> None:
     np.testing.assert_allclose(result.relevance["prob"], everything[list(order)], atol=1e-6)
 
 
-@pytest.mark.usefixtures("quick")
 def test_three_classes_or_all_are_explained_by_default() -> None:
     assert len(run().names["prob"]) == 3
     two = Classifier.from_function(network, PARAMS[:, :2], image_size=(10, 8))
     assert len(run(two).names["prob"]) == 2
 
 
-@pytest.mark.usefixtures("quick")
 def test_a_callable_of_numpy_arrays_needs_no_jax() -> None:
     def plain(images):
         assert type(images) is np.ndarray
@@ -172,7 +169,6 @@ def test_a_callable_of_numpy_arrays_needs_no_jax() -> None:
     assert result.settings["model"] == "plain"
 
 
-@pytest.mark.usefixtures("quick")
 @pytest.mark.parametrize("sampling", ["independent", "antithetic"])
 def test_stages_of_a_preview_end_in_the_plain_run(sampling, tmp_path) -> None:
     options = {"sampling": sampling, "classes": [0], "rng_key": jax.random.key(3)}

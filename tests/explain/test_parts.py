@@ -17,8 +17,6 @@ from pdjax.method.regions import RegionGrid
 from pdjax.method.schemes import Scheme
 from pdjax.samplers.regions import region_contents
 
-pytestmark = pytest.mark.usefixtures("quick")
-
 KEY = jax.random.key(3)
 SIDE = 14
 IMAGE = smooth(SIDE, SIDE, 2).astype(np.float32)

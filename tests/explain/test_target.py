@@ -10,8 +10,6 @@ from helpers.refusals import refused
 
 import pdjax
 
-pytestmark = pytest.mark.usefixtures("quick")
-
 SIDE, CLASSES = 12, 4
 
 

@@ -29,8 +29,6 @@ from matplotlib.text import Text
 import pdjax
 from pdjax._checks import ArgumentError
 
-pytestmark = pytest.mark.usefixtures("quick")
-
 FILES = Path(__file__).parents[1] / "data" / "version_0_1"
 SIDE, WINDOW = 8, 3
 RNG = np.random.default_rng(0)

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -62,13 +61,3 @@ def assert_close(local: Any, dense: Any, origins: Any, tolerance: float) -> None
         wrong = ~(errors <= tolerance * np.abs(want).max())
         places = np.asarray(origins)[wrong].tolist()
         assert not wrong.any(), f"{name} of {np.abs(want).max()} by {errors[wrong]} at {places}"
-
-
-@contextlib.contextmanager
-def quick_compilation() -> Iterator[None]:
-    """Compile in half the time programs that run only once."""
-    jax.config.update("jax_disable_most_optimizations", True)
-    try:
-        yield
-    finally:
-        jax.config.update("jax_disable_most_optimizations", False)

@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from helpers.local_reference import assert_close, quick_compilation
+from helpers.local_reference import assert_close
 from helpers.random_networks import RandomNetwork, networks
 from helpers.user_networks import network
 from hypothesis import HealthCheck, given, note, settings
@@ -127,10 +127,9 @@ def test_fragments_of_channels_first_networks(name: str) -> None:
     assert layouts
     assert all(numbers.lhs_spec == numbers.out_spec == LAST for numbers in layouts)
     assert all(numbers.rhs_spec == (3, 2, 0, 1) for numbers in layouts)
-    with quick_compilation():
-        (result,), (wanted,) = jax.jit(
-            lambda *arguments: [run(p, constants, [*arguments]) for p in (last, program)]
-        )(*params, images)
+    (result,), (wanted,) = jax.jit(
+        lambda *arguments: [run(p, constants, [*arguments]) for p in (last, program)]
+    )(*params, images)
     np.testing.assert_allclose(result, wanted, atol=2e-6 * float(jnp.abs(wanted).max()))
 
 
@@ -171,10 +170,9 @@ def test_random_networks(net: RandomNetwork) -> None:
     leaves = [jnp.asarray(leaf, jnp.float32) for leaf in jax.tree.leaves(net.params)]
     program, constants, outputs = trace(net, net.params, images)
     last = channels_last(program)
-    with quick_compilation():
-        result, wanted = jax.jit(
-            lambda *arguments: [run(p, constants, [*arguments]) for p in (last, program)]
-        )(*leaves, images)
+    result, wanted = jax.jit(
+        lambda *arguments: [run(p, constants, [*arguments]) for p in (last, program)]
+    )(*leaves, images)
     assert [leaf.shape for leaf in wanted] == [leaf.shape for leaf in jax.tree.leaves(outputs)]
     assert_close(result, wanted, np.arange(2), 1e-5)
 

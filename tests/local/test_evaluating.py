@@ -19,7 +19,6 @@ from helpers.local_reference import (
     dense,
     evaluate,
     perturbations,
-    quick_compilation,
 )
 from helpers.random_networks import RandomNetwork, networks
 from helpers.user_networks import NETWORKS, network
@@ -44,10 +43,9 @@ def test_local_is_dense_at_corners_edges_and_between(name: str, window: Any) -> 
     net = network(name)
     sides = per_axis(window, len(net.shape) - 1, "window")
     image, origins, patches = perturbations(net.shape, sides, seed=len(name))
-    with quick_compilation():
-        expected = dense(net.predict, net.params, image, origins, patches)
-        record = local.record(net.predict, net.params, image, window=window)
-        assert_close(evaluate(record, net.params, origins, patches), expected, origins, 1e-5)
+    expected = dense(net.predict, net.params, image, origins, patches)
+    record = local.record(net.predict, net.params, image, window=window)
+    assert_close(evaluate(record, net.params, origins, patches), expected, origins, 1e-5)
     unchanged = jax.tree.map(lambda leaf: leaf[-1:], expected)
     assert_close(record.outputs, unchanged, origins[-1:], 1e-5)
     for leaf in map(np.asarray, jax.tree.leaves(expected)):
@@ -60,12 +58,11 @@ def test_vmap_over_patches(name: str) -> None:
     net = network(name)
     image, origins, patches = perturbations(net.shape, (3, 3), seed=1)
     origins, patches = origins[::5], jnp.stack([patches[::5], 1 - patches[::5]])
-    with quick_compilation():
-        record = local.record(net.predict, net.params, image, window=3)
-        mapped = jax.jit(jax.vmap(local.evaluate, in_axes=(None, None, None, 0)))
-        each = mapped(record, net.params, origins, patches)
-        again, joined = jnp.tile(origins, (2, 1)), patches.reshape(-1, *patches.shape[2:])
-        expected = dense(net.predict, net.params, image, again, joined)
+    record = local.record(net.predict, net.params, image, window=3)
+    mapped = jax.jit(jax.vmap(local.evaluate, in_axes=(None, None, None, 0)))
+    each = mapped(record, net.params, origins, patches)
+    again, joined = jnp.tile(origins, (2, 1)), patches.reshape(-1, *patches.shape[2:])
+    expected = dense(net.predict, net.params, image, again, joined)
     each = jax.tree.map(lambda leaf: np.reshape(leaf, (-1, *leaf.shape[2:])), each)
     assert_close(each, expected, again, 1e-5)
 
@@ -75,14 +72,11 @@ def test_several_contents_of_a_window() -> None:
     image, origins, patches = perturbations(net.shape, (5, 4), seed=6)
     patches = jnp.stack([patches, 1 - patches, 2 * patches], axis=1)
     each, joined = jnp.repeat(origins, 3, axis=0), patches.reshape(-1, *patches.shape[2:])
-    with quick_compilation():
-        expected = dense(net.predict, net.params, image, each, joined)
-        for batch_size in (2, 64):  # fewer and more than the contents of a window
-            record = local.record(
-                net.predict, net.params, image, window=(5, 4), batch_size=batch_size
-            )
-            outputs = jax.jit(evaluate_windows)(record, net.params, origins, patches)
-            assert_close(outputs, expected, each, 1e-5)
+    expected = dense(net.predict, net.params, image, each, joined)
+    for batch_size in (2, 64):  # fewer and more than the contents of a window
+        record = local.record(net.predict, net.params, image, window=(5, 4), batch_size=batch_size)
+        outputs = jax.jit(evaluate_windows)(record, net.params, origins, patches)
+        assert_close(outputs, expected, each, 1e-5)
 
 
 def test_double_precision(x64: None) -> None:
@@ -90,19 +84,17 @@ def test_double_precision(x64: None) -> None:
     params = jax.tree.map(functools.partial(jnp.asarray, dtype=jnp.float64), net.params)
     image, origins, patches = perturbations(net.shape, (5, 5), seed=2)
     assert image.dtype == jnp.float64
-    with quick_compilation():
-        expected = dense(net.predict, params, image, origins, patches)
-        record = local.record(net.predict, params, image, window=5)
-        assert_close(evaluate(record, params, origins, patches), expected, origins, 1e-12)
+    expected = dense(net.predict, params, image, origins, patches)
+    record = local.record(net.predict, params, image, window=5)
+    assert_close(evaluate(record, params, origins, patches), expected, origins, 1e-12)
 
 
 def test_without_jit_at_one_origin() -> None:
     net = network("dilated")
     image, origins, patches = perturbations(net.shape, (4, 2), seed=3)
-    with quick_compilation():
-        record = local.record(net.predict, net.params, image, window=(4, 2))
-        outputs = local.evaluate(record, net.params, origins[2:3], patches[2:3])
-        expected = dense(net.predict, net.params, image, origins[2:3], patches[2:3])
+    record = local.record(net.predict, net.params, image, window=(4, 2))
+    outputs = local.evaluate(record, net.params, origins[2:3], patches[2:3])
+    expected = dense(net.predict, net.params, image, origins[2:3], patches[2:3])
     assert_close(outputs, expected, origins[2:3], 1e-5)
 
 
@@ -188,7 +180,7 @@ def test_random_networks(case: tuple[RandomNetwork, tuple[int, ...], str]) -> No
     note(f"{net}\nwindow {window}, {precision}")
     rng = np.random.default_rng(0)
     origins = some_origins(net.spatial, window)
-    with quick_compilation(), jax.enable_x64(precision == "float64"):
+    with jax.enable_x64(precision == "float64"):
         image = jnp.asarray(rng.random((*net.spatial, net.channels)), precision)
         patches = rng.standard_normal((len(origins), *window, net.channels))
         origins, patches = jnp.asarray(origins), jnp.asarray(patches, precision)

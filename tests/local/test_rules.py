@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from helpers.local_reference import assert_close, dense, evaluate, quick_compilation
+from helpers.local_reference import assert_close, dense, evaluate
 from jax import lax
 
 from pdjax import local
@@ -108,7 +108,7 @@ def both(request) -> tuple[np.ndarray, dict[str, Any], dict[str, Any]]:
 
     rng = np.random.default_rng(0)
     origins = np.array(list(itertools.product(range(8), range(9))))
-    with quick_compilation(), jax.enable_x64(True), jax.numpy_dtype_promotion("strict"):
+    with jax.enable_x64(True), jax.numpy_dtype_promotion("strict"):
         image = jnp.asarray(rng.random(SHAPE))
         patches = jnp.asarray(rng.random((len(origins), *WINDOW, 4)) - 0.5)
         expected = dense(f, None, image, jnp.asarray(origins), patches)

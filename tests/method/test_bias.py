@@ -26,8 +26,6 @@ from pdjax.method.schemes import SCHEMES
 from pdjax.method.units import Readout
 from pdjax.method.windows import WindowGrid
 
-pytestmark = pytest.mark.usefixtures("quick")
-
 BITS = ("weight_of_evidence", "information_difference")
 CORRECTIONS = [(None, 4), (1_281_167, 1000), (3, 2)]
 

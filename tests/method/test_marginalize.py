@@ -20,8 +20,6 @@ from pdjax import Classifier, ConditionalGaussian, Constant, WindowGrid, predict
 from pdjax.method.marginalize import marginalize
 from pdjax.method.windows import box_average
 
-pytestmark = pytest.mark.usefixtures("quick")
-
 SHAPE = (8, 9, 3)
 IMAGE = jnp.array(smooth(*SHAPE), jnp.float32)
 KEY = jax.random.key(5)

@@ -209,7 +209,6 @@ def softmax_of_channels(params, images):
     return jax.nn.softmax(8 * images.mean((1, 2)))
 
 
-@pytest.mark.usefixtures("quick")
 def test_a_measure_of_ones_own_is_used_everywhere() -> None:
     image = jnp.full((6, 6, 3), 0.5).at[:3, :3, 0].set(1.0)
     sampler = pdjax.Constant(0.25, window=3)

@@ -25,8 +25,6 @@ from pdjax._types import NormalSampler, Sampler
 from pdjax.method.marginalize import Design, draw, first_draws, summarise
 from pdjax.method.schemes import SCHEMES, Scheme, hypercube_leaves, nested_uniform, sobol_leaves
 
-pytestmark = pytest.mark.usefixtures("quick")
-
 SHAPE = (9, 10, 3)
 IMAGE = jnp.array(smooth(*SHAPE), jnp.float32)
 KEY = jax.random.key(5)

@@ -14,8 +14,6 @@ from helpers.gaussian_reference import smooth, statistics
 from pdjax import ConditionalGaussian, prediction_difference
 from pdjax.method.windows import root_bias
 
-pytestmark = pytest.mark.usefixtures("quick")
-
 REPEATS, LONG = 250, 16_384
 IMAGE = jnp.array(smooth(9, 9, 3, seed=3), jnp.float32)
 WEIGHTS = jnp.array(0.5 * np.random.default_rng(0).standard_normal((243, 4)), jnp.float32)

@@ -17,8 +17,6 @@ from scipy.stats import chi2
 
 from pdjax.method.windows import WindowGrid, box_average, box_average_error, crop, paste
 
-pytestmark = pytest.mark.usefixtures("quick")
-
 GRIDS = [
     WindowGrid((9,), 4, 3),
     WindowGrid((7, 6), 3),

@@ -11,7 +11,6 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from helpers.figures import caption_of, headings_of, label_of, panels_of, titles_of
-from helpers.local_reference import quick_compilation
 from helpers.refusals import refused
 from matplotlib.figure import Figure
 
@@ -44,19 +43,18 @@ def explain():
     images = np.asarray(jax.random.uniform(jax.random.key(1), (5, SIDE, SIDE, 3)))
 
     def run(units=None):
-        with quick_compilation():
-            return pdjax.explain(
-                net,
-                images[0],
-                pdjax.Marginal(images[1:], window=3),
-                rng_key=jax.random.key(2),
-                num_samples=4,
-                stride=3,
-                classes=3,
-                layers=("hidden", "scores", "prob"),
-                units=units,
-                engine="dense",
-            )
+        return pdjax.explain(
+            net,
+            images[0],
+            pdjax.Marginal(images[1:], window=3),
+            rng_key=jax.random.key(2),
+            num_samples=4,
+            stride=3,
+            classes=3,
+            layers=("hidden", "scores", "prob"),
+            units=units,
+            engine="dense",
+        )
 
     return run
 
