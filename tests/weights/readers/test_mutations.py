@@ -5,6 +5,7 @@ The environment variable ``PDJAX_TEST_MUTATIONS`` sets the number of damaged fil
 
 from __future__ import annotations
 
+import gc
 import io
 import os
 import time
@@ -125,8 +126,17 @@ def read(path: Path, kind: str, by_content: bool) -> ArgumentError | None:
     return None
 
 
+@pytest.fixture
+def unburdened():
+    """Looking through what other tests have left behind is no time of a reader's."""
+    gc.collect()
+    gc.freeze()
+    yield
+    gc.unfreeze()
+
+
 @pytest.mark.parametrize("case", CASES)
-def test_damaged_files(tmp_path, untyped, case):
+def test_damaged_files(tmp_path, untyped, unburdened, case):
     kind, make = CASES[case]
     errors = []
     rng = np.random.default_rng(2017)
@@ -139,9 +149,9 @@ def test_damaged_files(tmp_path, untyped, case):
         error = read(path, kind, by_content=index % 2 == 0)
         jaxtyping.config.update("jaxtyping_disable", True)
         tracemalloc.start()
-        start = time.process_time()
+        start = time.thread_time()
         again = read(path, kind, by_content=index % 2 == 0)
-        seconds = time.process_time() - start
+        seconds = time.thread_time() - start
         _, peak = tracemalloc.get_traced_memory()
         tracemalloc.stop()
         assert seconds < MAX_SECONDS, index
