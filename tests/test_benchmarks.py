@@ -32,6 +32,9 @@ OWN_MODULES = (
     "samplers",
     "blocks",
     "errors",
+    "photographs",
+    "claims",
+    "claim_numbers",
 )
 
 
@@ -230,3 +233,61 @@ def test_errors(load, capsys):
     for row in rest.values():
         assert float(row[header.index("bias at 2, bits")]) > 0
         assert int(row[header.index("passes")]) >= 163
+
+
+def test_claims(load, capsys, quick):
+    load("claims").main(toy=True, progress=False)
+    settings, claims = tables(capsys.readouterr().out)
+    assert settings["photographs"] == ["4"]
+    header = claims["sentence"]
+    assert len(claims) == 1 + 10
+    for row in claims.values():
+        assert row[header.index("verdict")] in ("verdict", "holds", "open", "the opposite")
+    # The classes of the toy are colours, and the quarters of its mosaics have one each.
+    game = claims["Larger windows are easier to read"][header.index("found")]
+    assert all(float(part.split("=")[1].split()[1]) > 0.5 for part in game.split("; "))
+
+
+def test_numbers_of_claims_agree_with_closed_forms(load):
+    numbers = load("claim_numbers")
+    random = np.random.default_rng(0)
+    small = random.standard_normal((6, 6))
+    large = 3 * small.reshape(3, 2, 3, 2).mean((1, 3)) + 1
+    none = np.zeros_like
+    moments = numbers.block_moments((large, none(large)), (small, none(small)), 2)
+    assert numbers.explained_variance(moments) == pytest.approx(1)
+    noisy = numbers.block_moments(
+        (large, np.full_like(large, large.std())), (small, none(small)), 2
+    )
+    assert noisy[1] == pytest.approx(1 - 1 / 9)
+    waves = np.cos(2 * np.pi * 3 * np.arange(16) / 16)[:, None] * np.ones((1, 16))
+    assert numbers.frequency(waves) == pytest.approx(3)
+    apart = np.eye(3)
+    assert numbers.overlap(apart) == pytest.approx(0)
+    assert numbers.overlap(np.stack([apart[0], -2 * apart[0]])) == pytest.approx(1)
+    assert numbers.flat_share(np.arange(1, 4.0), np.array([0.1, 0.5, 0.9])) == pytest.approx(1 / 6)
+    relevance, error = np.array([5.0, 0.1, np.nan, 3.0]), np.ones(4)
+    assert numbers.beyond_chance(relevance, error, 1000) == pytest.approx(2 / 3)
+
+
+def test_what_the_ring_says_of_a_window(load):
+    numbers = load("claim_numbers")
+    grid = pdjax.WindowGrid((12, 12), 4, 4)
+    image = np.full((12, 12, 3), 0.5, np.float32)
+    image[5:7, 5:7] = 1
+    sampler = pdjax.ConditionalGaussian(pdjax.PatchStatistics.natural_images(), 4)
+    contrast = numbers.ring_contrast(image, grid, 2)
+    surprise = numbers.surprise(image, grid, sampler)
+    assert contrast[1, 1] == pytest.approx(0)
+    assert contrast[0, 0] > 0.05
+    assert surprise.argmax() == 4
+
+
+def test_an_interval_over_photographs(load):
+    bootstrap = load("photographs").bootstrap
+    values = np.random.default_rng(0).standard_normal(400)
+    found = bootstrap(np.append(values, np.nan))
+    assert found.mean == pytest.approx(values.mean())
+    assert found.high - found.low == pytest.approx(2 * 1.96 / 20, rel=0.15)
+    ratio = bootstrap(np.stack([2 * values, values], 1), lambda each: each[..., 0] / each[..., 1])
+    assert ratio.low == ratio.high == pytest.approx(2)
