@@ -98,7 +98,7 @@ def main(
             setting = Setting(net, folder, layers, 16, samples, sizes, pixels, 8, blocks, 30)
         photos = spread(folder, limit)
         total = 3 * len(photos) + len(photos) // 4 * (1 + len(setting.sizes))
-        total += len(SMALL) * min(setting.blocks, len(photos)) + min(setting.blocks, len(photos))
+        total += (len(SMALL) + 2) * min(setting.blocks, len(photos))
         with progress_bar(total, "maps", progress) as bar:
             runs = Runs(setting.net, results, bar)
             numbers, classes, errors = _single(runs, setting, photos)
