@@ -85,7 +85,7 @@ def main(
             results = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         results.mkdir(parents=True, exist_ok=True)
         if toy:
-            folder = toy_images(results, 7)
+            folder = toy_images(results, 4)
             layers = ("first", "middle", "last", "scores", "prob")
             setting = Setting(toy_network(), folder, layers, 4, 2, (5, 10), 8, 4, 2, 20)
             limit = 4
