@@ -35,6 +35,7 @@ OWN_MODULES = (
     "photographs",
     "claims",
     "claim_numbers",
+    "figures",
 )
 
 
@@ -235,7 +236,7 @@ def test_errors(load, capsys):
         assert int(row[header.index("passes")]) >= 163
 
 
-def test_claims(load, capsys, quick):
+def test_claims(load, capsys):
     load("claims").main(toy=True, progress=False)
     settings, claims = tables(capsys.readouterr().out)
     assert settings["photographs"] == ["4"]
@@ -291,3 +292,12 @@ def test_an_interval_over_photographs(load):
     assert found.high - found.low == pytest.approx(2 * 1.96 / 20, rel=0.15)
     ratio = bootstrap(np.stack([2 * values, values], 1), lambda each: each[..., 0] / each[..., 1])
     assert ratio.low == ratio.high == pytest.approx(2)
+
+
+def test_figures(load, tmp_path):
+    load("figures").main(toy=True, output=tmp_path, progress=False)
+    for number in range(3, 9):
+        pictures = sorted(tmp_path.glob(f"figure{number}-*.png"))
+        assert pictures
+        assert all(path.stat().st_size <= 150_000 for path in pictures)
+        assert all(path.with_suffix(".pdf").exists() for path in pictures)
