@@ -99,18 +99,18 @@ def set_up(request: Request) -> Setup:
     return Setup(request.grid, request.scheme, target, worker)
 
 
-def choose_blocks(grid: WindowGrid, side: int, seed: int) -> Blocks:
-    """Choose a block in each quarter of the image, at random."""
+def choose_blocks(grid: WindowGrid, side: int, seed: int, along: int = 2) -> Blocks:
+    """Choose a block at random in each of ``along**2`` parts of the image, by default quarters."""
     (k, _), (step, _) = grid.window, grid.stride
-    half = ((grid.spatial[0] - k) // step + 1) // 2
+    part = ((grid.spatial[0] - k) // step + 1) // along
     rng = np.random.default_rng(seed)
-    starts = np.array([(y, x) for y in (0, half) for x in (0, half)])
-    starts = starts + rng.integers(0, half - side + 1, starts.shape)
+    starts = np.array([(y, x) for y in range(along) for x in range(along)]) * part
+    starts = starts + rng.integers(0, part - side + 1, starts.shape)
     rows, columns = (starts[:, axis, None] + np.arange(side) for axis in (0, 1))
     windows = rows[:, :, None] * grid.shape[1] + columns[:, None, :]
     span = (side - 1) * step + k
     own = WindowGrid((span, span), k, step)
-    return Blocks(windows.reshape(4, -1), own, starts * step, slice(k - step, side * step))
+    return Blocks(windows.reshape(along**2, -1), own, starts * step, slice(k - step, side * step))
 
 
 def draws_of(run: Setup, blocks: Blocks, times: int, bar: Any) -> list[Moments]:

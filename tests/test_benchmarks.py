@@ -36,6 +36,13 @@ OWN_MODULES = (
     "claims",
     "claim_numbers",
     "figures",
+    "keep",
+    "photographs",
+    "methods",
+    "gradient_maps",
+    "torch_maps",
+    "compare",
+    "equal_error",
 )
 
 
@@ -301,3 +308,104 @@ def test_figures(load, tmp_path):
         assert pictures
         assert all(path.stat().st_size <= 150_000 for path in pictures)
         assert all(path.with_suffix(".pdf").exists() for path in pictures)
+
+
+def test_compare(load, capsys):
+    module = load("compare")
+    module.main(toy=True, limit=2)
+    settings, values, paired = tables(capsys.readouterr().out)
+    assert settings["photographs"] == ["4"]
+    header = values.pop("method")
+    assert {"pdjax, marginal", "occlusion, blur", "Grad-CAM"} <= {
+        name.removeprefix("pdjax, ") if "occlusion" in name else name for name in values
+    }
+    for name, cells in values.items():
+        row = dict(zip(header, cells, strict=True))
+        assert 0 <= float(row["grid pointing game ↑"].split()[0]) <= 1
+        assert 3 <= int(row["passes"]) <= 130, name
+    paired.pop("less pdjax, conditional mixture")
+    assert set(paired) == set(values) - {"pdjax, conditional mixture"}
+
+
+def test_compare_goes_on_with_what_is_kept(load, tmp_path, capsys, monkeypatch):
+    module = load("compare")
+    net = load("photographs").toy_network()
+    noise = np.random.default_rng(0).random((6, 40, 40, 3), np.float32)
+    setting = module.Setting(net, "scores", "last", module._toy_peer, noise[4:], 6, 100, 4)
+    rows = {"Grad-CAM": module.methods(setting)["Grad-CAM"]}
+    monkeypatch.setattr(module, "methods", lambda _: rows)
+    run = (setting, dict(enumerate(noise[:4])), tmp_path)
+    module._run(*run, 1, 0)
+    once = capsys.readouterr().out
+    rows["Grad-CAM"] = rows["Grad-CAM"]._replace(make=None)
+    module._run(*run, 1, 0)
+    assert tables(capsys.readouterr().out)[1] == tables(once)[1]
+    with pytest.raises(ValueError, match="other settings"):
+        module._run(setting, dict(enumerate(noise)), tmp_path, 1, 0)
+
+
+def test_gradients_of_a_linear_network(load):
+    maps = load("gradient_maps")
+    weights = np.random.default_rng(0).standard_normal((6, 6, 3, 2)).astype(np.float32)
+
+    def f(params, images):
+        scores = jax.numpy.einsum("nhwc,hwck->nk", images, params)
+        return {"image": images, "scores": scores, "prob": jax.nn.softmax(scores)}
+
+    net = pdjax.Classifier.from_function(f, weights, image_size=6)
+    image = np.random.default_rng(1).random((6, 6, 3), np.float32)
+    own = weights[..., 1]
+    some = (net, image, 1, "scores")
+    np.testing.assert_allclose(maps.gradient(*some), np.abs(own).max(-1), rtol=1e-5)
+    smooth = maps.smooth_grad(*some, rng_key=jax.random.key(0), samples=3)
+    np.testing.assert_allclose(smooth, np.abs(own).sum(-1), rtol=1e-5)
+    change = maps.integrated_gradients(*some, baseline=np.zeros(3, np.float32), steps=3)
+    np.testing.assert_allclose(change, (own * image).sum(-1), rtol=1e-4, atol=1e-6)
+    cam = maps.grad_cam(*some, "image")
+    np.testing.assert_allclose(cam, np.maximum(image @ own.mean((0, 1)), 0), rtol=1e-5, atol=1e-6)
+
+
+def test_maps_in_torch_of_a_linear_network(load):
+    pytest.importorskip("captum")
+    pytest.importorskip("sklearn")
+    maps = load("torch_maps")
+    import torch
+
+    weights = np.zeros((8, 8, 3), np.float32)
+    weights[:4, 4:] = 1  # the second of four squares
+
+    def f(images):
+        return (images * torch.from_numpy(weights)).sum((1, 2, 3))[:, None]
+
+    image, colour = np.ones((8, 8, 3), np.float32), np.full(3, 0.5, np.float32)
+    loss = 24.0 * (weights[..., 0] > 0)
+    some = (f, image, 0, colour)
+    np.testing.assert_allclose(maps.occlusion(*some, window=4, stride=4), loss, atol=1e-5)
+    np.testing.assert_allclose(maps.feature_ablation(*some, cells=2), loss, atol=1e-5)
+    shap = maps.kernel_shap(*some, cells=2, samples=40, seed=0)
+    np.testing.assert_allclose(shap, loss, atol=1e-2)
+    seen = maps.rise(*some, cells=2, samples=400, seed=0)
+    assert seen[:4, 4:].mean() > 1.05 * seen[4:].mean()
+
+
+def test_equal_error(load, capsys):
+    load("equal_error").main(toy=True)
+    found = tables(capsys.readouterr().out)
+    settings, runs, summary = found[0], found[-2], found[-1]
+    assert settings["pixels"] == ["4, of all 16 windows on each"]
+    header = runs.pop("photograph, run")
+    assert {name.split(", ")[1] for name in runs} == {"brute force", "220 passes", "880 passes"}
+    for cells in runs.values():
+        row = dict(zip(header, cells, strict=True))
+        assert 0 < float(row["promised, bits"]) < 1
+        assert float(row["seconds"]) > 0
+    assert set(summary) == {"photograph", "0", "1"}
+
+
+def test_passes_of_equal_error_are_interpolated(load):
+    module = load("equal_error")
+    errors = {100: 0.4, 400: 0.2, 1600: 0.1}
+    assert module._interpolated(errors, 0.2) == pytest.approx(400)
+    assert module._interpolated(errors, 0.1414213) == pytest.approx(800, rel=1e-4)
+    assert module._interpolated(errors, 0.05) is None
+    assert module._interpolated(errors, 0.5) == 100
