@@ -287,11 +287,12 @@ def _toy_peer(params: Mapping[str, np.ndarray]) -> Callable:
     arrays = {name: torch.from_numpy(np.array(value)) for name, value in params.items()}
 
     def f(images: torch.Tensor) -> torch.Tensor:
-        x = images.permute(0, 3, 1, 2)
+        x, colours = images.permute(0, 3, 1, 2), images.mean((1, 2))
         for name in ("first", "middle", "last"):
             # As JAX pads for an even side and a stride of two: one zero, at the end.
             x = F.conv2d(F.pad(x, (0, 1, 0, 1)), arrays[name].permute(3, 2, 0, 1), stride=2).relu()
-        return (x.mean((2, 3)) @ arrays["scores"]).softmax(-1)
+        scores = 20 * colours @ (arrays["colours"] - 0.5).T + x.mean((2, 3))
+        return scores.softmax(-1)
 
     return f
 
