@@ -44,7 +44,7 @@ def smooth_grad(
     """
     image = jnp.asarray(image)
     deviation = noise * (image.max() - image.min())
-    copies = image + deviation * jax.random.normal(rng_key, (samples, *image.shape))
+    copies = image[None] + deviation * jax.random.normal(rng_key, (samples, *image.shape))
     found = _gradients(net.predict, net.params, copies, index, scores)
     return np.abs(found.mean(0)).sum(-1)
 
@@ -62,11 +62,11 @@ def integrated_gradients(
 
     By the midpoint rule, summed over channels; with its sign.
     """
-    difference = jnp.asarray(image) - baseline
-    along = (jnp.arange(steps) + 0.5) / steps
-    images = baseline + along[:, None, None, None] * difference
+    difference = image - baseline
+    along = ((np.arange(steps) + 0.5) / steps).astype(np.float32)
+    images = jnp.asarray(baseline + along[:, None, None, None] * difference)
     found = _gradients(net.predict, net.params, images, index, scores)
-    return np.asarray((found.mean(0) * difference).sum(-1))
+    return np.asarray(found.mean(0) * difference).sum(-1)
 
 
 def grad_cam(

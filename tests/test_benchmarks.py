@@ -349,19 +349,20 @@ def test_gradients_of_a_linear_network(load):
     weights = np.random.default_rng(0).standard_normal((6, 6, 3, 2)).astype(np.float32)
 
     def f(params, images):
-        scores = jax.numpy.einsum("nhwc,hwck->nk", images, params)
-        return {"image": images, "scores": scores, "prob": jax.nn.softmax(scores)}
+        features = 2 * images
+        scores = jax.numpy.einsum("nhwc,hwck->nk", features, params)
+        return {"features": features, "scores": scores, "prob": jax.nn.softmax(scores)}
 
     net = pdjax.Classifier.from_function(f, weights, image_size=6)
     image = np.random.default_rng(1).random((6, 6, 3), np.float32)
-    own = weights[..., 1]
+    own = 2 * weights[..., 1]
     some = (net, image, 1, "scores")
     np.testing.assert_allclose(maps.gradient(*some), np.abs(own).max(-1), rtol=1e-5)
     smooth = maps.smooth_grad(*some, rng_key=jax.random.key(0), samples=3)
     np.testing.assert_allclose(smooth, np.abs(own).sum(-1), rtol=1e-5)
     change = maps.integrated_gradients(*some, baseline=np.zeros(3, np.float32), steps=3)
     np.testing.assert_allclose(change, (own * image).sum(-1), rtol=1e-4, atol=1e-6)
-    cam = maps.grad_cam(*some, "image")
+    cam = maps.grad_cam(*some, "features")
     np.testing.assert_allclose(cam, np.maximum(image @ own.mean((0, 1)), 0), rtol=1e-5, atol=1e-6)
 
 
