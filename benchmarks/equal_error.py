@@ -252,7 +252,7 @@ def _error(pixels: np.ndarray, known: Mapping[str, np.ndarray]) -> float:
 
 
 def _row(title: str, passes: int, spent: Seconds, error: float, promised: float) -> tuple[str, ...]:
-    times = (f"{spent.median:.1f}", f"{spent.processor:.1f}")
+    times = (f"{spent.median:.3f}", f"{spent.processor:.3f}")
     return (title, str(passes), f"{error:.5f}", f"{promised:.5f}", *times)
 
 

@@ -386,7 +386,7 @@ def test_maps_in_torch_of_a_linear_network(load):
     shap = maps.kernel_shap(*some, cells=2, samples=40, seed=0)
     np.testing.assert_allclose(shap, loss, atol=1e-2)
     seen = maps.rise(*some, cells=2, samples=400, seed=0)
-    assert seen[:4, 4:].mean() > 1.05 * seen[4:].mean()
+    assert np.corrcoef(seen.ravel(), loss.ravel())[0, 1] > 0.5
 
 
 def test_equal_error(load, capsys):
