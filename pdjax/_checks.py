@@ -39,6 +39,7 @@ __all__ = [
     "is_integer",
     "nearest",
     "per_axis",
+    "remedy_for_shape",
 ]
 
 Bounds = tuple[float | int, float | int] | None
@@ -257,6 +258,29 @@ def _remedy(least: float, most: float, beyond: float, bounds: tuple[float, float
         return "scale them, or give their own range, bounds=(low, high) or None"
     bits, levels = (8, 255) if most <= 255 else (16, 65535)
     return f"divide {bits}-bit values by {levels}, or give their own range with bounds=(low, high)"
+
+
+def remedy_for_shape(shape: tuple[int, ...], wanted: tuple[int, ...]) -> str:
+    """Say what to do with an image of another shape, by what it looks like."""
+    *spatial, channels = wanted
+    remedies = {
+        (channels, *spatial): "put its channels last, with np.moveaxis(image, 0, -1)",
+        (1, *wanted): "give one image, and no batch: image[0]",
+        (1, channels, *spatial): "give one image with its channels last: "
+        "np.moveaxis(image[0], 0, -1)",
+    }
+    if channels == 1:
+        remedies[tuple(spatial)] = "add the axis of its channel: image[..., None]"
+    if channels == 3:
+        repeated = "give each channel the grey of the one: np.repeat({}, 3, -1)"
+        remedies[tuple(spatial)] = repeated.format("image[..., None]")
+        remedies[*spatial, 1] = repeated.format("image")
+        remedies[*spatial, 4] = "leave out its opacity: image[..., :3]"
+    if shape in remedies:
+        return remedies[shape]
+    if len(spatial) == 2 and channels in (1, 3) and shape[-1:] == wanted[-1:]:
+        return "load it with pdjax.load_image(path, size=net.image_size)"
+    return "give one of that shape"
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

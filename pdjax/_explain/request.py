@@ -33,6 +33,7 @@ from pdjax._checks import (
     check_key,
     check_sampler,
     is_integer,
+    remedy_for_shape,
 )
 from pdjax._explain.budget import Budget
 from pdjax._explain.classes import select_classes
@@ -263,15 +264,11 @@ class Request:
         """
         net = self.classifier
         if self.pixels.shape != net.image_shape:
-            *spatial, channels = net.image_shape
-            turned = self.pixels.shape == (channels, *spatial)
             raise ArgumentValueError(
                 "image",
                 f"of shape {self.pixels.shape} does not fit {net.name}, which takes "
                 f"{net.image_shape}",
-                "put its channels last, with np.moveaxis(image, 0, -1)"
-                if turned
-                else "load it with pdjax.load_image(path, size=net.image_size)",
+                remedy_for_shape(self.pixels.shape, net.image_shape),
             )
         check_layers(self.wanted_layers, net.layers)
         self._check_classes()

@@ -99,8 +99,17 @@ BAD = {
     "image of bytes": ("image", TypeError, lambda: {"image": np.uint8(255 * IMAGE)}),
     "image of another size": ("image", ValueError, lambda: {"image": IMAGE[:8]}),
     "image of other channels": ("image", ValueError, lambda: {"image": IMAGE[..., :1]}),
+    "batch of one image": ("image", ValueError, lambda: {"image": IMAGE[None]}),
+    "opacity": (
+        "image",
+        ValueError,
+        lambda: {"image": np.concatenate([IMAGE, IMAGE[..., :1]], -1)},
+    ),
+    "grey image": ("image", ValueError, lambda: {"image": IMAGE[..., 0]}),
     "unknown class": ("classes", ValueError, lambda: {"classes": ["tiger"]}),
     "no class at all": ("classes", TypeError, lambda: {"classes": [1.5]}),
+    "classes that are gone when read": ("classes", TypeError, lambda: {"classes": iter([1])}),
+    "an array of half a class": ("classes", TypeError, lambda: {"classes": np.array(0.5)}),
     "too many classes": ("classes", ValueError, lambda: {"classes": 6}),
     "no sampler": ("sampler", TypeError, lambda: {"sampler": "grey"}),
     "no key": ("rng_key", TypeError, lambda: {"rng_key": 0}),
@@ -199,6 +208,12 @@ def test_near_names_and_ways_out_are_told() -> None:
         ({"classes": ["tabbi"]}, "'tabby'"),
         ({"layers": ("score",)}, "did you mean 'scores'"),
         ({"image": IMAGE[:8]}, "load_image"),
+        ({"image": IMAGE[None]}, r"image\[0\]$"),
+        ({"image": np.moveaxis(IMAGE, -1, 0)}, "moveaxis"),
+        ({"image": np.moveaxis(IMAGE, -1, 0)[None]}, r"moveaxis\(image\[0\], 0, -1\)"),
+        ({"image": IMAGE[..., 0]}, r"repeat\(image\[\.\.\., None\], 3, -1\)"),
+        ({"image": IMAGE[..., :1]}, r"repeat\(image, 3, -1\)"),
+        ({"image": np.concatenate([IMAGE, IMAGE[..., :1]], -1)}, "opacity"),
     ):
         with pytest.raises(ValueError, match=told):
             pdjax.explain(NET, options.pop("image", IMAGE), Random(), **DEFAULTS | options)
