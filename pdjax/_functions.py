@@ -8,6 +8,7 @@ return instead.
 from __future__ import annotations
 
 import dataclasses
+import inspect
 import types
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -24,8 +25,19 @@ __all__ = [
     "at_least_float32",
     "check_batch",
     "image_dtype",
+    "in_short",
     "plain_outputs",
 ]
+
+
+CALLABLE = "pass a function of images as a NumPy array to pdjax.explain, with engine='callable'"
+
+UNKNOWN_VALUES = (
+    jax.errors.ConcretizationTypeError,
+    jax.errors.NonConcreteBooleanIndexError,
+    jax.errors.TracerIntegerConversionError,
+)
+"""What JAX raises where Python asks for a value, such as in ``if images.mean() > 0``."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -86,6 +98,7 @@ class NamedOutputs:
             raise ArgumentTypeError(
                 argument, "is no function", "give one of (params, images)", value=f
             )
+        _check_signature(f, argument)
         leaves, structure = jax.tree.flatten(params)
         if all(map(_is_array, leaves)):
             return cls(f, bare_name, argument), params
@@ -103,8 +116,14 @@ class NamedOutputs:
             raise ArgumentTypeError(
                 self.argument,
                 "is not written in JAX alone: it makes NumPy arrays of what it is given",
-                "pass a function of images as a NumPy array to pdjax.explain, with "
-                "engine='callable'",
+                CALLABLE,
+            ) from error
+        except UNKNOWN_VALUES as error:
+            raise ArgumentTypeError(
+                self.argument,
+                "goes one way or another by the values that it is given, which JAX does not know "
+                "while it compiles",
+                f"choose with jax.numpy.where or jax.lax.cond, or {CALLABLE}",
             ) from error
         named = _flat(outputs, self.bare_name, self.argument)
         return named if capture is None else {layer: named[layer] for layer in capture}
@@ -144,7 +163,8 @@ def activation_shapes(
     Raises
     ------
     ValueError
-        If the function cannot take several images at once, or an output is not one row an image.
+        If the function fails, cannot take several images at once, or an output is not one row an
+        image.
     """
     order: list[str] = []
 
@@ -161,10 +181,18 @@ def activation_shapes(
 
     try:
         shapes = shapes_for(2)
-    except (TypeError, ValueError) as error:
-        if isinstance(error, ArgumentError):
-            raise
-        shapes_for(1)
+    except ArgumentError:
+        raise
+    except Exception as error:
+        # A user's function can fail with anything.
+        try:
+            shapes_for(1)
+        except Exception:
+            raise ArgumentValueError(
+                argument,
+                f"does not run on images {('n', *image_shape)} ({in_short(error)})",
+                "check it, the size and the channels of images, and params",
+            ) from error
         raise ArgumentValueError(
             argument,
             "takes one image, but not two at once",
@@ -202,6 +230,30 @@ def at_least_float32(values: jax.Array) -> jax.Array:
     """Return values of half precision, counts and truths as float32, others as they are."""
     wide = jax.numpy.issubdtype(values.dtype, np.floating) and values.dtype.itemsize >= 4
     return values if wide else values.astype(np.float32)
+
+
+def in_short(error: Exception) -> str:
+    """Say in one line what went wrong in somebody else's code."""
+    said = " ".join(str(error).split())
+    return f"{type(error).__name__}: {said[:300]}{' ...' if len(said) > 300 else ''}"
+
+
+def _check_signature(f: Callable[..., Any], argument: str) -> None:
+    """Raise where a function cannot be called with parameters and images."""
+    try:
+        signature = inspect.signature(f)
+    except (TypeError, ValueError):
+        # Some that are not written in Python do not say what they take.
+        return
+    try:
+        signature.bind(None, None)
+    except TypeError as error:
+        raise ArgumentTypeError(
+            argument,
+            f"cannot be called with params and images ({error})",
+            "give a function of these two, which may leave params alone, and bind all else with "
+            "functools.partial",
+        ) from None
 
 
 def _identity(f: Any) -> Any:

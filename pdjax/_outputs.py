@@ -7,6 +7,7 @@ Where what was said does not fit the numbers that come out, the error says what 
 from __future__ import annotations
 
 import dataclasses
+import operator
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -144,6 +145,13 @@ def _names(labels: Any, widths: Mapping[str, int]) -> dict[str, tuple[str, ...]]
     if labels is None:
         return names
     if isinstance(labels, Mapping) and labels and all(map(_several, labels.values())):
+        for layer in labels:
+            if layer not in widths:
+                raise ArgumentValueError(
+                    "labels",
+                    f"are of {layer!r}, which is no output layer",
+                    f"choose from {', '.join(widths) or 'none'}, or give a list of names",
+                )
         own = {layer: ordered(some) for layer, some in labels.items()}
     else:
         common = ordered(labels)
@@ -204,7 +212,7 @@ def _by_index(labels: Mapping[Any, Any]) -> tuple[str, ...]:
     by_name = all(map(is_integer, labels.values())) and not all(map(is_integer, labels))
     pairs = [(index, name) if not by_name else (name, index) for index, name in labels.items()]
     try:
-        names = {int(index): str(name) for index, name in pairs}
+        names = {_index(index): str(name) for index, name in pairs}
     except (TypeError, ValueError):
         names = {}
     if not labels or sorted(names) != list(range(len(labels))):
@@ -214,6 +222,11 @@ def _by_index(labels: Mapping[Any, Any]) -> tuple[str, ...]:
             "give a list of names in the order of the classes",
         )
     return tuple(names[index] for index in range(len(names)))
+
+
+def _index(index: Any) -> int:
+    """Return a whole number, also of a text."""
+    return int(index) if isinstance(index, str) else operator.index(index)
 
 
 def _check_shape(layer: str, kind: str, shape: tuple[int, ...]) -> None:

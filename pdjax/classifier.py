@@ -12,7 +12,16 @@ import numpy as np
 
 from pdjax._bounds import check_levels
 from pdjax._channels import ChannelsMoved, check_channel_axis
-from pdjax._checks import UNIT, ArgumentValueError, Bounds, check_count, check_pair, nearest
+from pdjax._checks import (
+    UNIT,
+    ArgumentValueError,
+    Bounds,
+    check_count,
+    check_pair,
+    is_integer,
+    nearest,
+    per_axis,
+)
 from pdjax._functions import (
     NamedOutputs,
     activation_shapes,
@@ -240,7 +249,9 @@ class Classifier:
         >>> net(jnp.ones((2, 8, 8, 3)))["prob"].shape
         (2, 3)
         """
-        shape = (*_spatial(image_size), channels)
+        sides = per_axis(image_size, None, "image_size")
+        image_size = sides[0] if is_integer(image_size) else sides
+        shape = (*sides, check_count("channels", channels))
         axis = check_channel_axis(channel_axis, len(shape) - 1)
         moved = ChannelsMoved(f, axis) if callable(f) and axis != -1 else f
         predict, arrays = NamedOutputs.of(moved, bare_name(outputs, probabilities), params)

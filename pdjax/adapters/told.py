@@ -20,13 +20,14 @@ from pdjax._checks import (
     Bounds,
     check_choice,
     check_count,
-    is_integer,
+    per_axis,
 )
+from pdjax._functions import in_short
 from pdjax._outputs import KINDS, bare_name
 from pdjax._types import Params
 from pdjax.classifier import Classifier, Labels
 
-__all__ = ["OUTPUT", "Image", "Outputs", "Told", "does_not_run", "in_short", "note", "outputs_of"]
+__all__ = ["OUTPUT", "Image", "Outputs", "Told", "does_not_run", "note", "outputs_of"]
 
 INFERENCE = {
     "train": False,
@@ -155,9 +156,7 @@ class Told:
             raise ArgumentValueError(
                 "image_size", "is not known from the model", "pass the pixels of a side"
             )
-        spatial = (said, said) if is_integer(said) else tuple(said)
-        for side in spatial:
-            check_count("image_size", side)
+        spatial = per_axis(said, None, "image_size")
         depth = next(n for n in (self.channels, channels, 3) if n is not None)
         axis = channel_axis if self.channel_axis is None else self.channel_axis
         return Image(
@@ -254,12 +253,6 @@ def does_not_run(image_shape: tuple[int, ...], error: Exception) -> ArgumentValu
         f"does not run on images {('n', *image_shape)} in inference mode ({in_short(error)})",
         "check image_size, channels, the variables, and arguments=",
     )
-
-
-def in_short(error: Exception) -> str:
-    """Say in one line what went wrong in a framework."""
-    said = " ".join(str(error).split())
-    return f"{type(error).__name__}: {said[:300]}{' ...' if len(said) > 300 else ''}"
 
 
 def note(hidden: dict[str, Any], name: str, value: Any) -> None:

@@ -23,9 +23,10 @@ import numpy as np
 import torch
 
 from pdjax._checks import ArgumentValueError
+from pdjax._functions import in_short
 from pdjax._types import Params
 from pdjax.adapters.onnx.model import ModelFunction, as_function
-from pdjax.adapters.told import Image, Outputs, Told, does_not_run, in_short, note, outputs_of
+from pdjax.adapters.told import Image, Outputs, Told, does_not_run, note, outputs_of
 from pdjax.classifier import Classifier, wrap_callable
 
 __all__ = ["classifier"]
