@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -38,6 +38,9 @@ def select_classes(classes: Any, labels: Sequence[str], scores: np.ndarray) -> t
     >>> select_classes(["Tabby", 2], ["cat, tabby", "dog", "fox"], np.zeros(3))
     (0, 2)
     """
+    if hasattr(classes, "dtype"):
+        # As Python's own: a list, or one number.
+        classes = np.asarray(classes).tolist()
     if is_integer(classes):
         if not 1 <= classes <= len(labels):
             raise ArgumentValueError(
@@ -47,11 +50,12 @@ def select_classes(classes: Any, labels: Sequence[str], scores: np.ndarray) -> t
                 value=int(classes),
             )
         return tuple(int(index) for index in np.argsort(-scores, kind="stable")[:classes])
-    if not isinstance(classes, Iterable):
+    # Read several times, which an iterator cannot be.
+    if not isinstance(classes, Iterable) or isinstance(classes, Iterator):
         raise ArgumentTypeError(
             "classes", "must be an int, or a sequence of indices and names", value=classes
         )
-    wanted = (classes,) if isinstance(classes, str) else tuple(_listed(classes))
+    wanted = (classes,) if isinstance(classes, str) else tuple(classes)
     if not wanted:
         raise ArgumentValueError("classes", "are none", "name at least one class")
     chosen = [
@@ -59,11 +63,6 @@ def select_classes(classes: Any, labels: Sequence[str], scores: np.ndarray) -> t
         for entry in wanted
     ]
     return tuple(dict.fromkeys(chosen))
-
-
-def _listed(classes: Iterable[Any]) -> Iterable[Any]:
-    """Return the entries of a sequence, of an array as Python's own."""
-    return np.asarray(classes).tolist() if hasattr(classes, "dtype") else classes
 
 
 def _by_index(index: object, labels: Sequence[str]) -> int:
