@@ -215,7 +215,8 @@ def _chosen(classes: Classes, scores: Float[Array, " k"]) -> Int[Array, " classe
     if classes is None:
         return jnp.arange(count)
     if not concrete(classes):
-        return jnp.asarray(classes, jnp.int32).reshape(-1)
+        _check_indices(jnp.asarray(classes))
+        return jnp.asarray(classes, jnp.int32)
     if is_integer(classes):
         if not 1 <= classes <= count:
             raise ArgumentValueError(
@@ -226,10 +227,18 @@ def _chosen(classes: Classes, scores: Float[Array, " k"]) -> Int[Array, " classe
             )
         return jax.lax.top_k(scores, int(classes))[1]
     indices = np.asarray(classes)
-    if indices.dtype.kind not in "iu" or indices.ndim != 1 or indices.size == 0:
-        raise ArgumentTypeError(
-            "classes", "must be an int, or indices of classes, at least one", value=classes
-        )
+    _check_indices(indices)
     if indices.min() < 0 or indices.max() >= count:
         raise ArgumentValueError("classes", f"must be indices from 0 to {count - 1}", value=classes)
     return jnp.asarray(indices, jnp.int32)
+
+
+def _check_indices(indices: Int[Array | np.ndarray, " classes"]) -> None:
+    """Raise where an array, which may be traced, is of no indices."""
+    if indices.dtype.kind not in "iu" or indices.ndim != 1 or indices.size == 0:
+        raise ArgumentTypeError(
+            "classes",
+            f"of dtype {indices.dtype} and shape {indices.shape} must be an int, or indices of "
+            "classes in one row, at least one",
+            "bind an int with functools.partial before jax.jit",
+        )

@@ -82,6 +82,7 @@ def check_reference(
             )
         if layer in heads:
             check_head(layer, heads[layer], reference[None])
+            _warn_of_two_softmaxes(layer, heads[layer], np.asarray(values, np.float64))
         if not _unlike(values) <= 1:
             raise ArgumentValueError(
                 "net",
@@ -121,6 +122,16 @@ def warn_of_rounding(
                 "measure='probability_difference'",
                 stacklevel=2,
             )
+
+
+def _warn_of_two_softmaxes(layer: str, head: Head, values: np.ndarray) -> None:
+    """Warn where scores ``(2, 2, k)`` of two images are probabilities already."""
+    if head.kind == "logits" and values.min() >= 0 and np.ptp([*values.sum(-1).flat, 1]) <= SLACK:
+        warnings.warn(
+            f"outputs of layer {layer!r} are said to be logits, and sum to one for every image: if "
+            "they are probabilities, a softmax is taken twice; pass outputs='softmax' then",
+            stacklevel=2,
+        )
 
 
 def _unlike(values: Float[Array | np.ndarray, "2 2 ..."]) -> Array:

@@ -101,6 +101,25 @@ def test_traced_classes_that_there_are_not_give_nan() -> None:
     assert np.isnan(relevance[1:]).all()
 
 
+@pytest.mark.parametrize("classes", [[1.7], [True, False, True], [[1, 0]], 2], ids=str)
+def test_traced_classes_that_are_no_indices_are_refused(classes) -> None:
+    def run(classes):
+        return difference(pooled, outputs="logits", classes=classes)(None, IMAGE, SAMPLER)
+
+    with refused("classes", TypeError):
+        jax.jit(run)(jnp.array(classes))
+
+
+def test_a_softmax_of_probabilities_comes_with_a_word() -> None:
+    def f(params, images):
+        return jax.nn.softmax(pooled(params, images))
+
+    with pytest.warns(UserWarning, match="a softmax is taken twice"):
+        difference(f, outputs="logits")(None, IMAGE, SAMPLER)
+    # The logarithm of a softmax is as good as what the softmax was made of.
+    difference(lambda p, x: jnp.log(f(p, x)), outputs="logits")(None, IMAGE, SAMPLER)
+
+
 def in_double(kind: str, weights: np.ndarray, bias: np.ndarray) -> np.ndarray:
     """Weight of evidence of every window, written out in double precision."""
 
