@@ -51,7 +51,15 @@ def _box(where: Part, spatial: tuple[int, ...], argument: str) -> np.ndarray | N
             value=where,
         )
     part = np.zeros(spatial, bool)
-    part[slices] = True
+    try:
+        part[slices] = True
+    except (TypeError, ValueError) as error:
+        raise ArgumentTypeError(
+            argument,
+            f"has a slice that is of no pixels ({error})",
+            "give whole numbers, as in (slice(2, 8), slice(None))",
+            value=where,
+        ) from error
     return part
 
 

@@ -140,6 +140,8 @@ WRONG_PARTS = {
     "levels": (np.full((SIDE, SIDE), 255), TypeError),
     "one slice": ((slice(2),), ValueError),
     "a number": ((slice(2), 3), ValueError),
+    "half a pixel": ((slice(1.5, 3), slice(None)), TypeError),
+    "no step": ((slice(1, 3, 0), slice(None)), TypeError),
     "an empty box": ((slice(2, 2), slice(None)), ValueError),
     "words": ("left", TypeError),
 }
