@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import inspect
 import json
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -12,8 +14,9 @@ from types import ModuleType
 from typing import Any, NamedTuple
 
 import pdjax
-from pdjax._checks import ArgumentTypeError, ArgumentValueError
+from pdjax._checks import ArgumentError, ArgumentTypeError, ArgumentValueError
 from pdjax._files import existing_file
+from pdjax._functions import in_short
 from pdjax.classifier import Classifier
 
 __all__ = ["ModelOptions", "load_classifier", "read_labels"]
@@ -21,6 +24,7 @@ __all__ = ["ModelOptions", "load_classifier", "read_labels"]
 MAX_LABEL_BYTES = 2**24
 ID_TO_LABEL = "id2label"
 ONNX = ".onnx"
+NUMBERED = re.compile(r"(\d{1,9})\s*[,;:\s]\s*(\S.*)")
 
 
 class ModelOptions(NamedTuple):
@@ -62,7 +66,7 @@ def load_classifier(options: ModelOptions, *, progress: bool) -> Classifier:
 
 
 def read_labels(path: Path) -> Any:
-    """Read names of classes: one a line, or JSON.
+    """Read names of classes: one a line, also with its index in front (``0,cat``), or JSON.
 
     JSON may hold a list, names by index (``id2label``, also within a ``config.json`` of Hugging
     Face), or indices by name (``class_indices``).
@@ -75,7 +79,7 @@ def read_labels(path: Path) -> Any:
     try:
         text = path.read_text("utf-8-sig")
         if path.suffix.lower() != ".json" and not text.lstrip().startswith(("[", "{")):
-            return [line.strip() for line in text.rstrip().splitlines()]
+            return _by_line(text)
         found = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise ArgumentValueError(
@@ -90,6 +94,17 @@ def read_labels(path: Path) -> Any:
         # Keys of JSON are texts.
         return {int(index): name for index, name in found.items()}
     return found
+
+
+def _by_line(text: str) -> Any:
+    """Read a name a line; where each has an index in front, by that."""
+    lines = [line.strip() for line in text.strip("\r\n").rstrip().splitlines()]
+    numbered = [NUMBERED.fullmatch(line) for line in lines]
+    pairs = [(int(found[1]), found[2]) for found in numbered if found is not None]
+    # Names may begin with a number; where they are not 0, 1, 2, ... in any order, they do.
+    if len(pairs) == len(lines) and sorted(dict(pairs)) == list(range(len(lines))):
+        return dict(pairs)
+    return lines
 
 
 def parse_numbers(text: str | None, argument: str) -> float | tuple[float, ...] | None:
@@ -138,12 +153,24 @@ def _named(model: str) -> Classifier:
 
 def _called(maker: Callable[[], Any], model: str) -> Any:
     try:
-        return maker()
-    except TypeError as error:
+        inspect.signature(maker).bind()
+    except (TypeError, ValueError) as error:
         raise ArgumentTypeError(
             "model",
             f"stands for a function that cannot be called without arguments ({error})",
             "give one that makes a Classifier by itself",
+            value=model,
+        ) from error
+    try:
+        return maker()
+    except ArgumentError:
+        raise
+    except Exception as error:
+        # It is somebody's own code, which can fail with anything.
+        raise ArgumentValueError(
+            "model",
+            f"stands for a function that fails ({in_short(error)})",
+            "call it in Python to see where",
             value=model,
         ) from error
 
@@ -163,10 +190,13 @@ def _module(place: str, model: str) -> ModuleType:
         module = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(module)
         return module
-    except ImportError as error:
+    except ArgumentError:
+        raise
+    except Exception as error:
+        # What a module does when it is imported can fail with anything.
         raise ArgumentValueError(
             "model",
-            f"names {place!r}, which cannot be imported ({error})",
+            f"names {place!r}, which cannot be imported ({in_short(error)})",
             "write package.module:name or file.py:name, as seen from this folder",
             value=model,
         ) from error

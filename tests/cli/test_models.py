@@ -25,12 +25,20 @@ def make():
 
 def make_of(size):
     return NET
+
+def fails():
+    return {}["weights"]
+
+def fails_otherwise():
+    return len(3)
 """
 
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
     (tmp_path / "my_own_networks.py").write_text(SOURCE, "utf-8")
+    (tmp_path / "of_no_python.py").write_text("NET = (", "utf-8")
+    (tmp_path / "that_fails.py").write_text("raise RuntimeError('no weights')", "utf-8")
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(str(tmp_path))
     return tmp_path
@@ -53,6 +61,10 @@ def test_a_classifier_of_ones_own(folder, model):
         ("my_own_networks:OTHER", ValueError),
         ("my_own_networks:NUMBER", TypeError),
         ("my_own_networks:make_of", TypeError),
+        ("my_own_networks:fails", ValueError),
+        ("my_own_networks:fails_otherwise", ValueError),
+        ("of_no_python:NET", ValueError),
+        ("that_fails.py:NET", ValueError),
         ("no_such_file.py:NET", FileNotFoundError),
         ("no_such_file.onnx", FileNotFoundError),
     ],
@@ -72,6 +84,8 @@ def test_options_that_do_not_go_with_a_kind(folder, model):
 
 FILES = {
     "lines": ("labels.txt", "cat\ndog, hound\nfox\n\n"),
+    "with an index": ("labels.csv", "2,fox\n0,cat\n1,dog, hound\n"),
+    "with an index and a blank": ("labels.txt", "0 cat\n1 dog, hound\n2: fox"),
     "list": ("labels.json", json.dumps(["cat", "dog, hound", "fox"])),
     "id2label": ("id.json", json.dumps({"2": "fox", "0": "cat", "1": "dog, hound"})),
     "config": (
@@ -100,6 +114,12 @@ def test_labels_that_cannot_be_read(folder, octets):
     (folder / "labels.json").write_bytes(octets)
     with refused("labels"):
         read_labels(folder / "labels.json")
+
+
+def test_names_may_begin_with_a_number(folder):
+    names = ["3 wheels", "4 wheels", "0 wheels"]
+    (folder / "labels.txt").write_text("\n".join(names), "utf-8")
+    assert read_labels(folder / "labels.txt") == names
 
 
 def test_an_onnx_file(folder):
