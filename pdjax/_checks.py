@@ -193,7 +193,22 @@ def check_key(rng_key: Any) -> jax.Array:
 
 def check_image(image: Any, argument: str = "image", bounds: Bounds = UNIT) -> np.ndarray:
     """Return an image in pixel space as a float array, clipped where it is rounded, or raise."""
-    array = np.asarray(image)
+    try:
+        array = np.asarray(image)
+    except Exception as error:
+        # Arrays of other libraries refuse in their own ways.
+        raise ArgumentTypeError(
+            argument,
+            f"of type {type(image).__name__} cannot be read as an array "
+            f"({' '.join(str(error).split())})",
+            "convert it to a NumPy array of floats",
+        ) from error
+    if array.dtype.kind in "OUS":
+        raise ArgumentTypeError(
+            argument,
+            f"of type {type(image).__name__} is no array of numbers",
+            "load a file with pdjax.load_image, or give an array (*spatial, channels)",
+        )
     if array.ndim < 2 or array.size == 0:
         raise ArgumentValueError(
             argument,
@@ -271,6 +286,7 @@ def remedy_for_shape(shape: tuple[int, ...], wanted: tuple[int, ...]) -> str:
     }
     if channels == 1:
         remedies[tuple(spatial)] = "add the axis of its channel: image[..., None]"
+        remedies[*spatial, 3] = "make it grey: image.mean(-1, keepdims=True)"
     if channels == 3:
         repeated = "give each channel the grey of the one: np.repeat({}, 3, -1)"
         remedies[tuple(spatial)] = repeated.format("image[..., None]")

@@ -156,6 +156,7 @@ def prediction_difference(
     check_sampler(sampler)
     check_key(rng_key)
     check_range(image, bounds, sampler)
+    image = jnp.asarray(image)
     wanted = find_measure(measure)
     scheme = Scheme(sampling, num_samples)
     scheme.check(sampler)

@@ -90,6 +90,13 @@ def uncalled(monkeypatch) -> None:
     monkeypatch.setattr(Classifier, "activations", run)
 
 
+class Refusing:
+    """As a tensor that is tracked for gradients does."""
+
+    def __array__(self, *arguments: object, **options: object) -> np.ndarray:
+        raise RuntimeError("detach it first")
+
+
 def image_of_nan() -> np.ndarray:
     return np.where(IMAGE > 0.9, np.nan, IMAGE)
 
@@ -99,6 +106,9 @@ BAD = {
     "image of bytes": ("image", TypeError, lambda: {"image": np.uint8(255 * IMAGE)}),
     "image of another size": ("image", ValueError, lambda: {"image": IMAGE[:8]}),
     "image of other channels": ("image", ValueError, lambda: {"image": IMAGE[..., :1]}),
+    "no image": ("image", TypeError, lambda: {"image": None}),
+    "name of a file": ("image", TypeError, lambda: {"image": "cat.jpg"}),
+    "image that refuses": ("image", TypeError, lambda: {"image": Refusing()}),
     "batch of one image": ("image", ValueError, lambda: {"image": IMAGE[None]}),
     "opacity": (
         "image",

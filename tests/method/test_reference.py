@@ -101,6 +101,7 @@ def test_traced_classes_that_there_are_not_give_nan() -> None:
     assert np.isnan(relevance[1:]).all()
 
 
+@pytest.mark.usefixtures("untyped")
 @pytest.mark.parametrize("classes", [[1.7], [True, False, True], [[1, 0]], 2], ids=str)
 def test_traced_classes_that_are_no_indices_are_refused(classes) -> None:
     def run(classes):
