@@ -98,7 +98,7 @@ class NamedOutputs:
             raise ArgumentTypeError(
                 argument, "is no function", "give one of (params, images)", value=f
             )
-        _check_signature(f, argument)
+        _check_signature(f, argument, "params", "images")
         leaves, structure = jax.tree.flatten(params)
         if all(map(_is_array, leaves)):
             return cls(f, bare_name, argument), params
@@ -143,10 +143,18 @@ def plain_outputs(f: Callable[[np.ndarray], Any], bare_name: str) -> NamedOutput
     """Name the outputs of a function of images as a NumPy array, which need not be JAX.
 
     It gets a copy of its own each time, which it may change, and may return what NumPy can read.
+    Each time, what it returns must have a row for each image.
     """
+    if not callable(f):
+        raise ArgumentTypeError("net", "is no function", "give one of images", value=f)
+    _check_signature(f, "net", "images")
 
     def called(params: Params, images: Any) -> Any:
-        return _as_numpy(f(np.array(images)))
+        named = _flat(_as_numpy(f(np.array(images))), bare_name, "net")
+        check_batch(
+            {layer: np.shape(values) for layer, values in named.items()}, len(images), "net"
+        )
+        return named
 
     return NamedOutputs(called, bare_name, "net")
 
@@ -218,7 +226,9 @@ def image_dtype(params: Params, image: Any = None) -> np.dtype:
 
     That of its parameters, if they are of floats; otherwise that of the image that is given.
     """
-    leaves = [np.dtype(a.dtype) for a in jax.tree.leaves(params) if hasattr(a, "dtype")]
+    dtypes = [getattr(leaf, "dtype", None) for leaf in jax.tree.leaves(params)]
+    # Random keys have a dtype of JAX's own.
+    leaves = [dtype for dtype in dtypes if isinstance(dtype, np.dtype)]
     floats = [dtype for dtype in leaves if jax.numpy.issubdtype(dtype, np.floating)]
     if not floats:
         floats = [np.asarray(image).dtype] if image is not None else []
@@ -238,21 +248,20 @@ def in_short(error: Exception) -> str:
     return f"{type(error).__name__}: {said[:300]}{' ...' if len(said) > 300 else ''}"
 
 
-def _check_signature(f: Callable[..., Any], argument: str) -> None:
-    """Raise where a function cannot be called with parameters and images."""
+def _check_signature(f: Callable[..., Any], argument: str, *given: str) -> None:
+    """Raise where a function cannot be called with what it is given, in this order."""
     try:
         signature = inspect.signature(f)
     except (TypeError, ValueError):
         # Some that are not written in Python do not say what they take.
         return
     try:
-        signature.bind(None, None)
+        signature.bind(*given)
     except TypeError as error:
         raise ArgumentTypeError(
             argument,
-            f"cannot be called with params and images ({error})",
-            "give a function of these two, which may leave params alone, and bind all else with "
-            "functools.partial",
+            f"cannot be called with {' and '.join(given)} ({error})",
+            "give a function of just that, with all else bound by functools.partial",
         ) from None
 
 
@@ -268,13 +277,14 @@ def _identity(f: Any) -> Any:
 
 
 def _is_array(leaf: Any) -> bool:
-    """Whether a leaf of parameters is a number or an array of numbers, for JAX to handle."""
-    if isinstance(leaf, jax.Array | int | float | complex):
+    """Whether a leaf of parameters is a number or an array of numbers, for JAX to handle.
+
+    Truths and whole numbers of Python are settings, such as ``{"train": False, "heads": 4}``.
+    """
+    if isinstance(leaf, jax.Array | float | complex):
         return True
     dtype = getattr(leaf, "dtype", None)
-    return dtype is not None and (
-        jax.dtypes.issubdtype(dtype, np.generic) and dtype.kind in "biufcV"
-    )
+    return isinstance(dtype, np.dtype) and dtype.kind in "biufcV"
 
 
 def _flat(outputs: Any, name: str, argument: str) -> dict[str, Any]:

@@ -25,7 +25,6 @@ from pdjax._checks import (
 from pdjax._functions import (
     NamedOutputs,
     activation_shapes,
-    check_batch,
     image_dtype,
     plain_outputs,
 )
@@ -132,9 +131,11 @@ class Classifier:
         Raises
         ------
         ValueError, TypeError
-            If there is no such layer, or the images are not of floats, or look like 8-bit values.
+            If there is no such layer, or the images are no batch, are not of floats, or look like
+            8-bit values.
         """
         names = self.layers[-1:] if capture is None else check_layers(capture, self.layers)
+        _check_batch_of_images(np.shape(images), self.image_shape)
         check_levels(images, self.bounds)
         return self.activations(jax.numpy.asarray(images), names)
 
@@ -299,9 +300,7 @@ def wrap_callable(
     `Classifier.from_function`. Only the callable engine can run it.
     """
     predict = plain_outputs(f, bare_name(outputs, ("prob",)))
-    given = {layer: np.shape(values) for layer, values in predict(None, image[None]).items()}
-    check_batch(given, 1, "net")
-    shapes = {layer: shape[1:] for layer, shape in given.items()}
+    shapes = {layer: np.shape(of)[1:] for layer, of in predict(None, image[None]).items()}
     heads = heads_of(shapes, outputs, tuple(set(shapes) & {"prob"}), labels)
     return Classifier(
         name=getattr(f, "__name__", type(f).__name__),
@@ -311,6 +310,19 @@ def wrap_callable(
         layers=tuple(shapes),
         channels=image.shape[-1],
         **_declared(heads, tuple(shapes)),
+    )
+
+
+def _check_batch_of_images(shape: tuple[int, ...], image_shape: tuple[int, ...]) -> None:
+    """Raise where images have other axes than a batch; their sides are the network's business."""
+    if len(shape) == 1 + len(image_shape) and shape[-1] == image_shape[-1]:
+        return
+    raise ArgumentValueError(
+        "images",
+        f"of shape {shape} must be a batch {('n', *image_shape)}",
+        "give one image as images[None]"
+        if len(shape) == len(image_shape)
+        else "put the images first and the channels last",
     )
 
 

@@ -242,6 +242,20 @@ def test_parameters_may_hold_what_is_no_array(leaf) -> None:
     assert net(np.ones((2, 8, 8, 3), np.float32))["prob"].shape == (2, 3)
 
 
+def test_parameters_may_hold_settings_and_random_keys() -> None:
+    def f(params, images):
+        noise = jax.random.normal(params["key"], (1, 3))
+        pooled = images.mean((1, 2)) if params["pooled"] else images.reshape(len(images), -1)
+        return jnp.repeat(pooled + noise, params["times"], axis=1)
+
+    params = {"key": jax.random.key(0), "pooled": True, "times": 2}
+    net = Classifier.from_function(f, params, image_size=8, outputs="logits")
+    image = np.random.default_rng(0).random((8, 8, 3), np.float32)
+    options = {"rng_key": jax.random.key(0), "stride": 4, "classes": [0]}
+    explanation = pdjax.explain(net, image, pdjax.Constant(0.0, 4), **options)
+    assert np.abs(explanation.relevance["prob"]).max() > 0
+
+
 @dataclasses.dataclass
 class Model:
     """Not hashable, as it has an equality of its own."""
@@ -261,6 +275,7 @@ def test_functions_need_no_hash(f) -> None:
     np.testing.assert_allclose(make(f)(images)["prob"], f(None, images), rtol=1e-6)
 
 
+@pytest.mark.usefixtures("untyped")
 def test_a_plain_callable_is_asked_what_it_returns() -> None:
     image, asked = np.zeros((4, 5, 2), np.float32), []
 
@@ -272,6 +287,36 @@ def test_a_plain_callable_is_asked_what_it_returns() -> None:
     assert asked == [(1, 4, 5, 2)]
     assert (net.name, net.layers, net.probabilities) == ("plain", ("scores", "prob"), ("prob",))
     assert (net.image_shape, net.labels) == ((4, 5, 2), ("0", "1"))
+    for other in (3, lambda params, images: images.mean((1, 2))):
+        with refused("net", TypeError):
+            wrap_callable(other, image)
+    with refused("net"):
+        wrap_callable(lambda images: images.mean((1, 2))[:1], image).predict(
+            None, np.zeros((2, 4, 5, 2)), ("prob",)
+        )
     with refused("net") as caught:
         wrap_callable(lambda images: {"scores": images.mean(1), "prob": 0.5}, image)
     assert "'prob'" in str(caught.value)
+
+
+@pytest.mark.usefixtures("untyped")
+@pytest.mark.parametrize("shape", [(8, 8, 3), (2, 3, 8, 8), (1, 1, 8, 8, 3), (8, 8)], ids=str)
+def test_a_network_is_called_with_a_batch(shape) -> None:
+    with refused("images"):
+        make()(np.zeros(shape, np.float32))
+
+
+def test_a_network_may_be_called_with_images_of_another_size() -> None:
+    assert make()(np.zeros((2, 9, 7, 3), np.float32))["prob"].shape == (2, 3)
+
+
+def test_a_callable_may_take_one_image_at_a_time() -> None:
+    def alone(images):
+        (image,) = images
+        return image.mean((0, 1))[None]
+
+    image = np.random.default_rng(0).random((8, 8, 3), np.float32)
+    options = {"rng_key": jax.random.key(0), "stride": 4, "engine": "callable", "outputs": "values"}
+    found = pdjax.explain(alone, image, pdjax.Constant(0.0, 4), batch_size=1, **options)
+    want = pdjax.explain(lambda x: x.mean((1, 2)), image, pdjax.Constant(0.0, 4), **options)
+    np.testing.assert_allclose(found.relevance["output"], want.relevance["output"], rtol=1e-5)

@@ -110,8 +110,12 @@ def _outputs(request: Request, layers: tuple[str, ...]) -> dict[str, jax.Array]:
     net, image = request.classifier, request.pixels
     tried: Mapping[str, Any]
     if request.plain:
-        batches = [net.predict(net.params, batch, layers) for batch in pairs(np.asarray(image))]
-        tried = {layer: np.stack([np.asarray(each[layer]) for each in batches]) for layer in layers}
+        both = pairs(np.asarray(image))
+        # Some functions take one image at a time.
+        batches = both.reshape(4, 1, *image.shape) if request.batch_size == 1 else both
+        asked = [net.predict(net.params, batch, layers) for batch in batches]
+        rows = {layer: np.concatenate([np.asarray(of[layer]) for of in asked]) for layer in layers}
+        tried = {layer: values.reshape(2, 2, *values.shape[1:]) for layer, values in rows.items()}
     else:
         tried = _reference(net.predict, net.params, image, layers, request.lowerings)
     check_reference(tried, net.heads)
