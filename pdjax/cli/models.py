@@ -14,7 +14,7 @@ from types import ModuleType
 from typing import Any, NamedTuple
 
 import pdjax
-from pdjax._checks import ArgumentError, ArgumentTypeError, ArgumentValueError
+from pdjax._checks import UNIT, ArgumentError, ArgumentTypeError, ArgumentValueError
 from pdjax._files import existing_file
 from pdjax._functions import in_short
 from pdjax.classifier import Classifier
@@ -49,18 +49,19 @@ def load_classifier(options: ModelOptions, *, progress: bool) -> Classifier:
     labels = None if options.labels is None else read_labels(options.labels)
     if Path(options.model).suffix.lower() == ONNX:
         _refuse(options, ("weights",), "an ONNX file, which holds them")
-        return pdjax.wrap(
+        wrapped = pdjax.wrap(
             options.model,
             labels=labels,
             outputs=options.outputs,
             mean=parse_numbers(options.mean, "mean"),
             std=parse_numbers(options.std, "std"),
         )
+        return _of_photographs(wrapped, options.model)
     if ":" in options.model:
         _refuse(
             options, ("weights", "labels", "outputs", "mean", "std"), "a classifier of your own"
         )
-        return _named(options.model)
+        return _of_photographs(_named(options.model), options.model)
     _refuse(options, ("outputs", "mean", "std"), "a published network, which knows its own")
     return pdjax.load_model(options.model, options.weights, labels=labels, progress=progress)
 
@@ -149,6 +150,27 @@ def _named(model: str) -> Classifier:
             value=model,
         )
     return found
+
+
+def _of_photographs(net: Classifier, model: str) -> Classifier:
+    """Return a network if it takes what the command line loads, or raise."""
+    *spatial, channels = net.image_shape
+    if len(spatial) != 2 or channels != 3:
+        raise ArgumentValueError(
+            "model",
+            f"takes images {net.image_shape}, and photographs are (height, width, 3)",
+            "explain it in Python, with pdjax.explain",
+            value=model,
+        )
+    if net.bounds is not None and net.bounds != UNIT:
+        low, high = net.bounds
+        raise ArgumentValueError(
+            "model",
+            f"takes values in [{low:g}, {high:g}], and photographs are in [0, 1]",
+            "put the scaling into the network, e.g. with preprocess= of pdjax.wrap",
+            value=model,
+        )
+    return net
 
 
 def _called(maker: Callable[[], Any], model: str) -> Any:

@@ -19,6 +19,10 @@ def f(params, images):
 
 NET = pdjax.Classifier.from_function(f, jnp.eye(3), image_size=8)
 NUMBER = 3
+GREY = pdjax.Classifier.from_function(
+    lambda params, images: images.mean((1, 2)), None, image_size=8, channels=1, outputs="values"
+)
+LEVELS = pdjax.Classifier.from_function(f, jnp.eye(3), image_size=8, bounds=(0, 255))
 
 def make():
     return NET
@@ -61,6 +65,8 @@ def test_a_classifier_of_ones_own(folder, model):
         ("my_own_networks:OTHER", ValueError),
         ("my_own_networks:NUMBER", TypeError),
         ("my_own_networks:make_of", TypeError),
+        ("my_own_networks:GREY", ValueError),
+        ("my_own_networks:LEVELS", ValueError),
         ("my_own_networks:fails", ValueError),
         ("my_own_networks:fails_otherwise", ValueError),
         ("of_no_python:NET", ValueError),
