@@ -37,6 +37,9 @@ def check_channels(channels: Any, count: int) -> Channels:
     """Return indices of channels, or raise if they are not among ``count``."""
     if channels is None:
         return None
+    if hasattr(channels, "dtype"):
+        # As Python's own: a list, or one number.
+        channels = np.asarray(channels).tolist()
     chosen = (channels,) if is_integer(channels) else channels
     if isinstance(chosen, str) or not isinstance(chosen, Iterable):
         raise ArgumentTypeError("channels", "must be indices of channels", value=channels)

@@ -69,6 +69,12 @@ class RegionGrid:
             raise ArgumentValueError(
                 "regions", "has no number of 0 or above", "number what is to be hidden"
             )
+        if labels.max() >= 2**32:
+            raise ArgumentValueError(
+                "regions",
+                f"hold number {labels.max()}, and a random key is made of at most {2**32 - 1}",
+                "number them from 0",
+            )
         return cls(labels.astype(np.int64))
 
     @property

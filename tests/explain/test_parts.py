@@ -201,7 +201,7 @@ def test_one_channel_is_hidden_and_the_other_stays() -> None:
         )
         assert both.settings["passes"] == 2 * wanted.settings["passes"] - 1
         assert both.titles("prob[channel 1]")[0].endswith(wanted.titles("prob")[0][-5:])
-    alone = run(channels=1)
+    alone = run(channels=jnp.array([1]))
     assert alone.layers == ("hidden", "prob")
     np.testing.assert_array_equal(alone.relevance["prob"], run(channels=[1]).relevance["prob"])
     np.testing.assert_allclose(alone.relevance["prob"], wanted.relevance["prob"], atol=2e-5)
@@ -370,6 +370,7 @@ WRONG_REGIONS = {
     "another size": ("regions", {"regions": LABELS[:-1]}),
     "none": ("regions", {"regions": LABELS * 0 - 1}),
     "too large": ("regions", {"regions": LARGE}),
+    "numbers beyond a key": ("regions", {"regions": LABELS.astype(np.int64) + 2**40}),
     "statistics of patches": (
         "regions",
         {"sampler": pdjax.ConditionalGaussian(EMPIRICAL, 3, 1)},
