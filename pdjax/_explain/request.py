@@ -85,7 +85,7 @@ class Request:
     checkpoint: str | os.PathLike[str] | None = None
     bounds: Asked = AUTO
     where: Part | None = None
-    channels: int | Sequence[int] | None = None
+    channels: int | Sequence[int] | np.ndarray | jax.Array | None = None
     regions: Any = None
 
     def __post_init__(self) -> None:

@@ -60,7 +60,7 @@ def prediction_difference(
     lowerings: bool = True,
     bounds: Asked = AUTO,
     where: Part | None = None,
-    channels: int | Sequence[int] | None = None,
+    channels: int | Sequence[int] | np.ndarray | jax.Array | None = None,
 ) -> Maps:
     """Relevance of every pixel for the outputs of any JAX function (Zintgraf et al., 2017).
 

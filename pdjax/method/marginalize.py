@@ -119,7 +119,7 @@ def marginalize(
     lowerings: bool = True,
     bounds: Asked = AUTO,
     where: Part | None = None,
-    channels: int | Sequence[int] | None = None,
+    channels: int | Sequence[int] | np.ndarray | jax.Array | None = None,
 ) -> Moments:
     """Marginalise every window of an image out of a function: pure, for use under jit and vmap.
 
