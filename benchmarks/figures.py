@@ -287,7 +287,8 @@ def save_small(figure: Figure, path: Path) -> int:
     for dots in (130, 110, 90, 70, 55):
         buffer = io.BytesIO()
         figure.savefig(buffer, format="png", dpi=dots)
-        small = Image.open(buffer).convert("RGB").quantize(256, dither=Image.Dither.NONE)
+        # Colours by nearest means: strong relevance is rare, and would get none of its own.
+        small = Image.open(buffer).convert("RGB").quantize(256, kmeans=4)
         small.save(path, optimize=True)
         if path.stat().st_size <= LARGEST:
             break
