@@ -126,9 +126,13 @@ def compared(explanation: Explanation, layers: Sequence[str] | None) -> tuple[st
 
 def titles_of(explanation: Explanation, layer: str) -> list[str]:
     """Return names of a layer's units with what the network gives for each."""
-    symbol = "p" if layer in explanation.settings["probabilities"] else layer
+    symbol, place = layer, ""
+    if layer in explanation.settings["probabilities"]:
+        # The name of the layer, which "p" stands for, tells of several channels which one it is.
+        symbol, channel = "p", layer.partition("[channel ")[2]
+        place = f" in channel {channel[:-1]}" if channel else ""
     return [
-        f"{name}, {symbol} = {value:.3g}"
+        f"{name}{place}, {symbol} = {value:.3g}"
         for name, value in zip(
             short_names(explanation, layer), explanation.prediction[layer], strict=True
         )

@@ -159,6 +159,7 @@ def test_one_channel_is_hidden_and_the_other_stays() -> None:
         )
         assert both.settings["passes"] == 2 * wanted.settings["passes"] - 1
         assert both.titles("prob[channel 1]")[0].endswith(wanted.titles("prob")[0][-5:])
+        assert " in channel 1, p = " in both.titles("prob[channel 1]")[0]
     alone = run(channels=jnp.array([1]))
     assert alone.layers == ("hidden", "prob")
     np.testing.assert_array_equal(alone.relevance["prob"], run(channels=[1]).relevance["prob"])
