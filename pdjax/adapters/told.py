@@ -365,7 +365,10 @@ def _by_image(value: jax.ShapeDtypeStruct) -> bool:
 
 
 def _per_channel(argument: str, value: Any, default: float, channels: int) -> tuple[float, ...]:
-    numbers = np.asarray(default if value is None else value, np.float64)
+    try:
+        numbers = np.asarray(default if value is None else value, np.float64)
+    except (TypeError, ValueError):
+        numbers = np.asarray(np.nan)
     if numbers.shape not in ((), (1,), (channels,)) or not np.isfinite(numbers).all():
         raise ArgumentValueError(
             argument, f"must be a number, or one for each of {channels} channels", value=value

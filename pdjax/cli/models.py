@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 import importlib.util
 import inspect
@@ -140,7 +141,9 @@ def _named(model: str) -> Classifier:
                 value=model,
             )
         found = getattr(found, part)
-    if not isinstance(found, Classifier) and callable(found):
+    # Models of frameworks are callable too, but have no name as what is written with def has.
+    maker = hasattr(found, "__name__") or isinstance(found, functools.partial)
+    if not isinstance(found, Classifier) and callable(found) and maker:
         found = _called(found, model)
     if not isinstance(found, Classifier):
         raise ArgumentTypeError(

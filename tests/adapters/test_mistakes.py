@@ -12,6 +12,7 @@ from helpers.framework_networks import CASES, SIZE
 from helpers.refusals import refused
 
 import pdjax
+from pdjax.adapters.told import _per_channel
 
 
 @pytest.fixture(scope="module")
@@ -34,6 +35,12 @@ BAD_FACTS = {
     "unknown argument": ({"arguments": {"dropout": False}}, "model"),
     "training": ({"arguments": {"train": True}}, "model"),
 }
+
+
+def test_a_mean_in_words():
+    # Not by pdjax.wrap, whose annotations are checked in the tests.
+    with refused("mean"):
+        _per_channel("mean", "imagenet", 0.0, 3)
 
 
 @pytest.mark.parametrize("case", BAD_FACTS)

@@ -12,7 +12,7 @@ import pdjax
 from pdjax.cli.models import ModelOptions, load_classifier, read_labels
 
 SOURCE = """
-import jax, jax.numpy as jnp, pdjax
+import functools, jax, jax.numpy as jnp, pdjax
 
 def f(params, images):
     return jax.nn.softmax(images.mean((1, 2)) @ params)
@@ -26,6 +26,13 @@ LEVELS = pdjax.Classifier.from_function(f, jnp.eye(3), image_size=8, bounds=(0, 
 
 def make():
     return NET
+
+class Module:
+    def __call__(self, images):
+        return images
+
+MODULE = Module()
+BOUND = functools.partial(lambda net: net, NET)
 
 def make_of(size):
     return NET
@@ -50,7 +57,7 @@ def folder(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize(
     "model",
-    ["my_own_networks:NET", "my_own_networks:make", "my_own_networks.py:NET"],
+    [f"my_own_networks{name}" for name in (":NET", ":make", ":BOUND", ".py:NET")],
 )
 def test_a_classifier_of_ones_own(folder, model):
     net = load_classifier(ModelOptions(model), progress=False)
@@ -78,6 +85,11 @@ def test_a_classifier_of_ones_own(folder, model):
 def test_what_stands_for_no_classifier(folder, model, kind):
     with refused("model", kind):
         load_classifier(ModelOptions(model), progress=False)
+
+
+def test_a_model_of_a_framework_is_to_be_wrapped(folder):
+    with pytest.raises(TypeError, match=r"stands for a Module.*pdjax\.wrap"):
+        load_classifier(ModelOptions("my_own_networks:MODULE"), progress=False)
 
 
 @pytest.mark.parametrize("model", ["my_own_networks:NET", "efficientnet_lite0", "x.onnx"])
