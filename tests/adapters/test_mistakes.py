@@ -12,7 +12,6 @@ from helpers.framework_networks import CASES, SIZE
 from helpers.refusals import refused
 
 import pdjax
-from pdjax.adapters.told import _per_channel
 
 
 @pytest.fixture(scope="module")
@@ -37,10 +36,12 @@ BAD_FACTS = {
 }
 
 
-def test_a_mean_in_words():
-    # Not by pdjax.wrap, whose annotations are checked in the tests.
+@pytest.mark.usefixtures("untyped")
+def test_a_mean_in_words(linen):
     with refused("mean"):
-        _per_channel("mean", "imagenet", 0.0, 3)
+        pdjax.wrap(
+            linen.model, *linen.variables, image_size=SIZE, outputs="logits", mean="imagenet"
+        )
 
 
 @pytest.mark.parametrize("case", BAD_FACTS)
