@@ -71,7 +71,8 @@ def read_labels(path: Path) -> Any:
     """Read names of classes: one a line, also with its index in front (``0,cat``), or JSON.
 
     JSON may hold a list, names by index (``id2label``, also within a ``config.json`` of Hugging
-    Face), or indices by name (``class_indices``).
+    Face; ``{"0": ["n01440764", "tench"]}`` as Keras' ``imagenet_class_index.json``), or indices by
+    name (``class_indices``).
     """
     path = existing_file(path, "labels")
     if path.stat().st_size > MAX_LABEL_BYTES:
@@ -93,8 +94,9 @@ def read_labels(path: Path) -> Any:
     if isinstance(found, dict):
         found = found.get(ID_TO_LABEL, found)
     if isinstance(found, dict) and all(name.isdecimal() for name in found):
-        # Keys of JSON are texts.
-        return {int(index): name for index, name in found.items()}
+        # Keys of JSON are texts; of an id and a name, the name is last.
+        pairs = all(isinstance(name, list) and name for name in found.values())
+        return {int(index): name[-1] if pairs else name for index, name in found.items()}
     return found
 
 

@@ -110,6 +110,10 @@ FILES = {
         "config.json",
         json.dumps({"id2label": {"0": "cat", "1": "dog, hound", "2": "fox"}}),
     ),
+    "ids and names": (
+        "class_index.json",
+        json.dumps({"1": ["n2", "dog, hound"], "0": ["n1", "cat"], "2": ["n3", "fox"]}),
+    ),
     "class_indices": ("indices.json", json.dumps({"fox": 2, "cat": 0, "dog, hound": 1})),
 }
 
