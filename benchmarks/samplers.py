@@ -51,23 +51,14 @@ def main(
     """Compare samplers by the windows they predict."""
     with tempfile.TemporaryDirectory() as folder:
         if toy:
-            images, size, window, padding, windows = _toy_images(Path(folder)), 24, 3, 1, 8
+            images, size, window, padding, windows = toy_images(Path(folder)), 24, 3, 1, 8
             textures, contrasts, steps, patches = 2, 2, 3, 600
         photographs = pdjax.ImageFolder(images, size=size)
-        train, held_out = _split(photographs, progress)
+        train, held_out = split(photographs, progress)
     side = window + 2 * padding
-    largest = {"patch": min(side, 14), "max_patch": max(side, min(48, size // 4))}
+    largest = max(side, min(48, size // 4))
     if mixture is None:
-        fitted = pdjax.PatchMixture.fit(
-            train,
-            jax.random.key(seed),
-            textures=textures,
-            contrasts=contrasts,
-            steps=steps,
-            num_patches=patches,
-            progress=progress,
-            **largest,
-        )
+        fitted = fit_mixture(train, seed, largest, textures, contrasts, steps, patches, progress)
     else:
         fitted = pdjax.PatchMixture.load(mixture)
     if save is not None:
@@ -95,7 +86,7 @@ def main(
     _report(bits)
 
 
-def _split(
+def split(
     photographs: pdjax.ImageFolder, progress: bool
 ) -> tuple[list[np.ndarray], list[np.ndarray]]:
     """Photographs to fit on, and every fifth of all."""
@@ -105,6 +96,30 @@ def _split(
             parts[number % 5 == 4].append(photographs[number])
             bar.update(1)
     return parts
+
+
+def fit_mixture(
+    train: list[np.ndarray],
+    seed: int,
+    largest: int,
+    textures: int = 6,
+    contrasts: int = 6,
+    steps: int = 30,
+    patches: int = 14_400,
+    progress: bool = True,
+) -> pdjax.PatchMixture:
+    """Fit a mixture for patches of up to ``largest`` pixels."""
+    return pdjax.PatchMixture.fit(
+        train,
+        jax.random.key(seed),
+        textures=textures,
+        contrasts=contrasts,
+        steps=steps,
+        num_patches=patches,
+        patch=min(largest, 14),
+        max_patch=largest,
+        progress=progress,
+    )
 
 
 def _noisy(image: np.ndarray, seed: list[int]) -> np.ndarray:
@@ -140,7 +155,8 @@ def _bits(
 
 def _mixture(fitted: pdjax.PatchMixture, window: int, padding: int) -> Density:
     with jax.enable_x64(True):
-        sampler = pdjax.ConditionalMixture(fitted, window, padding)
+        middle = ((2 * padding + 1) ** 2 // 2,)
+        sampler = pdjax.ConditionalMixture(fitted, window, padding, places=middle)
     origin = np.array([padding, padding], np.int32)
 
     @jax.jit
@@ -203,7 +219,7 @@ def _mean_and_error(values: np.ndarray) -> tuple[str, str]:
     return f"{values.mean():.3f}", f"{values.std(ddof=1) / len(values) ** 0.5:.3f}"
 
 
-def _toy_images(folder: Path) -> Path:
+def toy_images(folder: Path) -> Path:
     """Smooth random images, some of high contrast and some of low."""
     for number in range(10):
         noise = np.random.default_rng(number).standard_normal((28, 28, 3)).cumsum(0).cumsum(1)

@@ -15,6 +15,7 @@ __all__ = [
     "Bool",
     "Float",
     "Function",
+    "GridSampler",
     "Int",
     "Key",
     "NormalSampler",
@@ -102,6 +103,14 @@ class NormalSampler(Sampler, Protocol):
         origin: Int[Array, " d"],
     ) -> Float[Array, "num_samples *window c"]:
         """Return the contents of a window that rows of standard normal numbers stand for."""
+
+
+@runtime_checkable
+class GridSampler(Sampler, Protocol):
+    """A sampler that may have been set up for some windows only."""
+
+    def check_grid(self, grid: Any) -> None:
+        """Raise ValueError where windows of a `WindowGrid` are not among them."""
 
 
 def is_random(sampler: Any) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 import math
 import sys
@@ -30,6 +31,7 @@ OWN_MODULES = (
     "lowerings",
     "resnet18",
     "samplers",
+    "calibration",
     "blocks",
     "errors",
     "photographs",
@@ -199,6 +201,60 @@ def test_the_bits_of_samplers_are_those_of_their_densities(load):
         for conditional in (True, False):
             density = module._gaussian(statistics, 2, 1, groups, conditional)
             np.testing.assert_allclose(density(patches), expected, rtol=1e-10)
+
+
+def test_calibration(load, capsys, tmp_path):
+    run = functools.partial(load("calibration").main, toy=True, progress=False, keep=tmp_path)
+    run()
+    said = capsys.readouterr().out
+    settings, *classes, summary = tables(said)
+    assert settings["photographs held out"] == ["2"]
+    for side, table in zip((3, 5), classes, strict=True):
+        names = table.pop(f"windows of {side}, by their rings")
+        assert names[0] == "mixture"
+        assert [name.split()[0] for name in table] == [
+            *["contrast"] * 10,
+            *["brightness"] * 3,
+            "all",
+        ]
+        for cells in table.values():
+            for name, cell in zip(names, cells, strict=True):
+                numbers = [float(part) for part in cell.split(",")]
+                assert len(numbers) == (1 if name in ("grey", "mean", "blur") else 3)
+                assert numbers[0] >= 0
+                assert all(0 <= share <= 100 for share in numbers[1:])
+        assert {cells[names.index("grey")] for cells in table.values()} == {"0.00"}
+    assert {row[-1].split(" of ")[1] for row in list(summary.values())[1:]} == {"13"}
+    run()  # from what was kept
+    assert capsys.readouterr().out.split("\n\n", 1)[1] == said.split("\n\n", 1)[1]
+
+
+def test_samples_of_what_they_stand_for_are_calibrated(load):
+    module = load("calibration")
+    generator = np.random.default_rng(0)
+    image = np.clip(generator.normal(0.5, 0.1, (60, 60, 3)), 0, 1)
+    origins = np.stack(np.meshgrid(*[np.arange(2, 50, 6)] * 2), -1).reshape(-1, 2)
+    for factor in (1.0, 2.0):
+        drawn = generator.normal(0.5, 0.1 * factor, (len(origins), 39, 6, 6, 3))
+        judged = module._judge(np.clip(drawn, 0, 1), image, origins, 6, False, generator)
+        ratio, half, most = module._numbers(judged, np.arange(len(origins)))
+        # The rank of a truth x is binomial, each sample being below it with the same probability.
+        x = scipy.stats.norm.ppf((np.arange(4000) + 0.5) / 4000)
+        rank = scipy.stats.binom(39, scipy.stats.norm.cdf(x / factor))
+        expected = [100 * (rank.cdf(39 - out) - rank.cdf(out - 1)).mean() for out in (10, 1)]
+        assert ratio == pytest.approx(factor, rel=0.03)
+        assert (half, most) == pytest.approx(expected, abs=2)
+        if factor == 1:
+            assert expected == pytest.approx([50, 95], abs=0.01)
+
+
+def test_a_sampler_that_knows_a_white_sky_is_right_as_often_as_it_says(load):
+    module = load("calibration")
+    white, origins = np.ones((40, 40, 3)), np.full((30, 2), 9)
+    drawn = np.ones((30, 39, 6, 6, 3))
+    judged = module._judge(drawn, white, origins, 6, False, np.random.default_rng(0))
+    assert judged.half.mean() == pytest.approx(0.5, abs=0.05)
+    assert judged.most.mean() == pytest.approx(0.95, abs=0.03)
 
 
 def test_accuracy(load, capsys):

@@ -198,20 +198,25 @@ def _describe(request: Request, target: Target) -> dict[str, str]:
 
 def _describe_formerly(request: Request) -> dict[str, str]:
     """Say what version 0.1 wrote otherwise: samplers were PyTrees of another structure then."""
+    former: object = request.sampler
     match sampler := request.sampler:
         case ConditionalGaussian(window=window, padding=padding, color=color, clip=clip):
             settings: object = (window, padding, color, clip)
-        case ConditionalMixture(window=window, padding=padding, clip=clip):
-            settings = (window, padding, sampler.mixture.channels, clip)
+        case ConditionalMixture(window=window, padding=padding, clip=clip, mixture=factors):
+            settings = (window, padding, factors.channels, clip)
+            if factors.ratios.tolist() == [1]:
+                # The contrast of windows was always that of their rings.
+                own = factors.weights, factors.scales, factors.root, factors.covariance
+                former = (*own, factors.whitener)
         case Marginal(window=settings) | Constant(window=settings):
             pass
         case ImageMean() | Blur():
             settings = sampler
         case _:
             return {}
-    leaves = ", ".join("*" * len(jax.tree.leaves(sampler)))
+    leaves = ", ".join("*" * len(jax.tree.leaves(former)))
     node = f"PyTreeDef(CustomNode({type(sampler).__name__}[{settings}], [{leaves}]))"
-    return {"sampler": digest(sampler, node)}
+    return {"sampler": digest(former, node)}
 
 
 def _in_short(classes: Mapping[str, tuple[int, ...]]) -> str:

@@ -39,7 +39,7 @@ from pdjax._explain.budget import Budget
 from pdjax._explain.classes import select_classes
 from pdjax._files import writable_folder
 from pdjax._functions import image_dtype
-from pdjax._types import Array, Float, Key, Sampler
+from pdjax._types import Array, Float, GridSampler, Key, Sampler
 from pdjax.classifier import Classifier, Labels, check_layers, wrap_callable
 from pdjax.method.channels import Channels, check_channels
 from pdjax.method.evaluation import ENGINES, Engine
@@ -276,7 +276,7 @@ class Request:
             self._check_start(self.start)
         self.scheme.check(self.sampler)
         self.scheme.check_error(self.sampler)
-        self.sampler.check(self.field_shape, self.scheme.num_samples)
+        self._check_drawing(self.sampler)
         for coarse, fine in itertools.pairwise(self.grids):
             if isinstance(fine, WindowGrid) and isinstance(coarse, WindowGrid):
                 fine.indices_of(coarse)
@@ -288,6 +288,11 @@ class Request:
                 "where", "touches no region", "choose another part, or leave it out"
             )
         self.budget.check(windows, self.images_per_draw, self.sampler)
+
+    def _check_drawing(self, sampler: Sampler) -> None:
+        sampler.check(self.field_shape, self.scheme.num_samples)
+        if isinstance(self.grid, WindowGrid) and isinstance(sampler, GridSampler):
+            sampler.check_grid(self.grid)
 
     def _check_regions(self, grid: RegionGrid) -> None:
         if self.stride != 1:
@@ -336,7 +341,7 @@ class Request:
         ValueError
             If the sampler does not fit the image or the samples.
         """
-        sampler.check(self.field_shape, self.scheme.num_samples)
+        self._check_drawing(sampler)
         request = copy.copy(self)
         object.__setattr__(request, "sampler", sampler)
         for made in ("image_bounds", "pixels"):

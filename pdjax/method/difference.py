@@ -19,7 +19,7 @@ from pdjax._checks import (
 )
 from pdjax._functions import NamedOutputs, activation_shapes
 from pdjax._outputs import bare_name, heads_of
-from pdjax._types import Array, Float, Int, Key, Params, Sampler
+from pdjax._types import Array, Float, GridSampler, Int, Key, Params, Sampler
 from pdjax.classifier import check_layers
 from pdjax.method.channels import check_channels, named_by_channel
 from pdjax.method.evaluation import ENGINES, Engine
@@ -181,6 +181,8 @@ def prediction_difference(
     readings, inputs = Readings(named, reads), (params, chosen)
     hidden = check_channels(channels, image.shape[-1])
     grid = WindowGrid(image.shape[:-1], sampler.window, stride)
+    if isinstance(sampler, GridSampler):
+        sampler.check_grid(grid)
     part = None if where is None else check_where(where, grid.spatial)
     windows = np.arange(grid.size) if part is None else grid.touching(part)
     bias = readings.jackknife if bias_correction else None

@@ -22,9 +22,17 @@ import numpy as np
 from pdjax._checks import UNIT, ArgumentValueError, Bounds, check_choice
 from pdjax._progress import progress_bar
 from pdjax._types import Array, Float, Int, Key, static
-from pdjax.method.windows import crop
+from pdjax.method.windows import WindowGrid, crop
 from pdjax.samplers.fields import default_float, set_fields, to_device
-from pdjax.samplers.ring import Clip, Ring, RingSampler, check_clip, check_jitter, check_kind
+from pdjax.samplers.ring import (
+    Clip,
+    Places,
+    Ring,
+    RingSampler,
+    check_clip,
+    check_jitter,
+    check_kind,
+)
 from pdjax.statistics import PatchStatistics
 
 __all__ = ["ConditionalGaussian", "GaussianFactors"]
@@ -83,6 +91,9 @@ class ConditionalGaussian(RingSampler):
     jitter : float
         Variance added to every pixel, as a share of the mean variance of a pixel, so that an
         ill-conditioned covariance can be factored.
+    places : WindowGrid, tuple of int, or None
+        The windows that it is for, or numbers of places of a window in its patch: only these are
+        set up, which is faster and smaller, and samples of other windows are NaN. None for all.
     progress : bool
         Whether to show a progress bar where the set-up takes over two seconds (large windows).
 
@@ -112,6 +123,7 @@ class ConditionalGaussian(RingSampler):
     padding: int = static()
     color: str = static()
     clip: Clip = static()
+    places: Places = static()
     # What it was made of, for those who hide other parts than windows; None once JAX rebuilt it.
     source: ClassVar[tuple[PatchStatistics, float] | None] = None
 
@@ -124,6 +136,7 @@ class ConditionalGaussian(RingSampler):
         *,
         clip: Clip = "bounds",
         jitter: float = 1e-9,
+        places: WindowGrid | Places = None,
         progress: bool = False,
     ) -> None:
         source = None
@@ -133,11 +146,10 @@ class ConditionalGaussian(RingSampler):
             window, padding, clip = *ring.settings, check_clip(clip, statistics.bounds)
             check_choice("color", color, COLORS)
             source = statistics, check_jitter(jitter)
-            statistics = _factor(statistics, ring, color, float(jitter), progress)
-        set_fields(
-            self, statistics=statistics, window=window, padding=padding, color=color, clip=clip
-        )
-        set_fields(self, source=source)
+            places = ring.places_of(places)
+            statistics = _factor(statistics, ring, places, color, float(jitter), progress)
+        set_fields(self, statistics=statistics, window=window, padding=padding, color=color)
+        set_fields(self, clip=clip, places=places, source=source)
 
     @property
     def channels(self) -> int:
@@ -184,12 +196,16 @@ class ConditionalGaussian(RingSampler):
         """
         place = self.ring.locate(image.shape[:-1], origin)
         factors, dtype = self.statistics, image.dtype
-        gain, root = (array[place.number].astype(dtype) for array in (factors.gain, factors.root))
+        row = self._row(place.number)
+        gain, root = (
+            array.at[row].get(mode="fill", fill_value=jnp.nan).astype(dtype)
+            for array in (factors.gain, factors.root)
+        )
         mean = factors.mean.astype(dtype)
         pixels = crop(image, place.corner, self.patch).reshape(mean.shape)
         deviation = self._to_groups((pixels - mean)[place.ring])
         shift = jnp.einsum("gkm,gm->gk", gain, deviation, precision="highest")
-        numbers = noise.astype(dtype)[:, factors.order[place.number]]
+        numbers = noise.astype(dtype)[:, factors.order[row]]
         spread = jnp.einsum("gkj,sgj->sgk", root, numbers, precision="highest")
         samples = self._from_groups(shift[None] + spread) + mean[place.inside][None]
         return self._clipped(samples.reshape(len(noise), *self.window, image.shape[-1]))
@@ -206,13 +222,18 @@ class ConditionalGaussian(RingSampler):
 
 
 def _factor(
-    statistics: PatchStatistics, ring: Ring, color: str, jitter: float, progress: bool
+    statistics: PatchStatistics,
+    ring: Ring,
+    places: Places,
+    color: str,
+    jitter: float,
+    progress: bool,
 ) -> GaussianFactors:
-    """Condition the Gaussian of a patch at every place of the window, in float64."""
+    """Condition the Gaussian of a patch at every one of these places, in float64."""
     mean, covariance = statistics.gaussian(ring.patch)
     rows = np.arange(mean.size).reshape(-1, statistics.channels)
     groups = [rows] if color == "joint" else np.split(rows, statistics.channels, axis=1)
-    tables = ring.pixels
+    tables = ring.pixels_at(places)
     gains, roots, orders = [], [], []
     with progress_bar(len(tables[0]), "factors", progress, "sampler", delay=2.0) as bar:
         for inside, around in zip(*tables, strict=True):

@@ -7,8 +7,10 @@ ring. With ``y`` the differences of the ring's pixels to one of them, a texture 
 
     log r = log w - (D log(2 pi s) + log det K_yy + y^T K_yy^-1 y / s) / 2,
 
-up to a constant. A window given the ring is drawn by conditioning a draw ``t`` from the texture
-over the whole patch: ``t + K_.y K_yy^-1 (y - t_y)`` (Matheron's rule), added to the ring's pixel.
+up to a constant. A window given the ring has, beside the mean that follows from it, a deviation at
+the variance ``q s``, q being drawn from what `pdjax.statistics.contrasts` says of such rings. Mean
+and deviation come from conditioning a draw ``t`` from the texture over the whole patch:
+``t + K_.y K_yy^-1 (y - t_y)`` (Matheron's rule), added to the ring's pixel.
 What is left to do for a texture is then a root of K, which is the same at every place of the
 window in the patch, and a root of ``K_yy^-1`` for each place. The Schur complement of `gaussian`
 would take a root of the window's covariance for each texture at each place besides.
@@ -26,11 +28,12 @@ import numpy as np
 from pdjax._checks import UNIT, ArgumentValueError, Bounds
 from pdjax._progress import progress_bar
 from pdjax._types import Array, Float, Int, Key, static
-from pdjax.method.windows import crop, paste
+from pdjax.method.windows import WindowGrid, crop, paste
 from pdjax.samplers.fields import default_float, set_fields, to_device
 from pdjax.samplers.ring import (
     Clip,
     Place,
+    Places,
     Ring,
     RingSampler,
     check_clip,
@@ -38,6 +41,7 @@ from pdjax.samplers.ring import (
     check_kind,
 )
 from pdjax.statistics import PatchMixture
+from pdjax.statistics.contrasts import ContrastChange, expected_variance
 from pdjax.statistics.differences import difference_covariance, differences, log_densities
 
 __all__ = ["ConditionalMixture", "MixtureFactors"]
@@ -59,6 +63,14 @@ class MixtureFactors:
         K itself.
     whitener : float array (places, textures, ring numbers, ring numbers)
         Inverse of the Cholesky factor of the covariance of the ring's differences.
+    expected : float array (places, textures)
+        Variance of the ring's pixels about their mean that K lets expect.
+    edges : float array (classes - 1,)
+        Limits between classes of relief: `pdjax.statistics.contrasts`.
+    ratios : float array (ratios,)
+        What the variance of a window may be over that of its ring's texture.
+    change : float array (textures, classes, ratios)
+        Probabilities of these ratios.
     channels : int
         Channels of an image.
     bounds : (float, float) or None
@@ -70,6 +82,10 @@ class MixtureFactors:
     root: jax.Array
     covariance: jax.Array
     whitener: jax.Array
+    expected: jax.Array
+    edges: jax.Array
+    ratios: jax.Array
+    change: jax.Array
     channels: int = static()
     bounds: Bounds = static(default=UNIT)
 
@@ -92,6 +108,9 @@ class ConditionalMixture(RingSampler):
     jitter : float
         Variance added to every pixel, as a share of the variance of a pixel of each texture, so
         that an ill-conditioned covariance can be factored.
+    places : WindowGrid, tuple of int, or None
+        The windows that it is for, or numbers of places of a window in its patch: only these are
+        set up, which is faster and smaller, and samples of other windows are NaN. None for all.
     progress : bool
         Whether to show a progress bar where the set-up takes over two seconds (large windows).
 
@@ -120,6 +139,7 @@ class ConditionalMixture(RingSampler):
     window: tuple[int, ...] = static()
     padding: int = static()
     clip: Clip = static()
+    places: Places = static()
 
     def __init__(
         self,
@@ -129,14 +149,16 @@ class ConditionalMixture(RingSampler):
         *,
         clip: Clip = "bounds",
         jitter: float = 1e-9,
+        places: WindowGrid | Places = None,
         progress: bool = False,
     ) -> None:
         if not isinstance(mixture, MixtureFactors):
             check_kind("mixture", mixture, PatchMixture)
             ring = Ring.of(window, padding, mixture.dimensions, least=1)
             window, padding, clip = *ring.settings, check_clip(clip, mixture.bounds)
-            mixture = _factor(mixture, ring, check_jitter(jitter), progress)
-        set_fields(self, mixture=mixture, window=window, padding=padding, clip=clip)
+            places = ring.places_of(places)
+            mixture = _factor(mixture, ring, places, check_jitter(jitter), progress)
+        set_fields(self, mixture=mixture, window=window, padding=padding, clip=clip, places=places)
 
     @property
     def channels(self) -> int:
@@ -190,12 +212,11 @@ class ConditionalMixture(RingSampler):
 
         textures, contrasts = self.mixture.weights.shape
         distances, determinants, contents = jax.lax.map(condition, jnp.arange(textures))
-        logs = self._logs(distances.T, determinants, known.shape[-1])
+        logs = self._logs(distances.T, determinants, known.shape[-1])[0]
+        logs = logs[..., None] + self._change_logs(pixels, place)
         chosen = jax.random.categorical(which, logs.ravel(), shape=(num_samples,))
-        texture, scale = (
-            chosen // contrasts,
-            self.mixture.scales.astype(image.dtype).ravel()[chosen],
-        )
+        texture = chosen // (contrasts * len(self.mixture.ratios))
+        scale = self._window_scales.astype(image.dtype).ravel()[chosen]
         deviation = contents[texture, 1 + jnp.arange(num_samples)]
         samples = contents[texture, 0] + jnp.sqrt(scale)[:, None, None] * deviation
         samples = samples + pixels[:, ring[0]][:, None]
@@ -206,7 +227,8 @@ class ConditionalMixture(RingSampler):
     ) -> Float[Array, "textures contrasts"]:
         """Probability of each texture at each contrast, given the ring of a window."""
         place, pixels = self._patch_at(image, origin)
-        logs = self._ring_logs(differences(pixels, place.ring), place.number)[0]
+        known = differences(pixels, place.ring)
+        logs = self._logs(*self._ring_distances(known, place.number), known.shape[-1])[0]
         return jnp.exp(logs - jax.nn.logsumexp(logs))
 
     def log_density(
@@ -217,8 +239,8 @@ class ConditionalMixture(RingSampler):
     ) -> Float[Array, " n"]:
         """Logarithm of the density of contents of a window given its ring, without clipping.
 
-        In nats, for the whole window: ``log sum w N(patch) - log sum w N(ring)``, the sums over
-        the textures at all contrasts.
+        In nats, for the whole window: ``log sum r p N(window)``, the sum over the textures at all
+        contrasts, of responsibilities r, and over all ratios, of probabilities p.
         """
         patches = jax.vmap(lambda each: self._patch_at(paste(image, each, origin), origin)[1][0])
         pixels = patches(windows)
@@ -230,10 +252,36 @@ class ConditionalMixture(RingSampler):
 
         roots = self.mixture.root
         distances = jax.lax.map(distance, roots.astype(image.dtype))
-        patch_logs = self._logs(distances.T, _log_determinants(roots), whole.shape[-1])
         place = self.ring.locate(image.shape[:-1], origin)
-        ring_logs = self._ring_logs(differences(pixels[:1], place.ring), place.number)
-        return _total(patch_logs) - _total(ring_logs)
+        known = differences(pixels[:1], place.ring)
+        ring_distances, determinants = self._ring_distances(known, place.number)
+        shares = self._logs(ring_distances, determinants, known.shape[-1])[0]
+        shares = shares - jax.nn.logsumexp(shares)
+        # Of a Gaussian, the exponent of a whole is that of a part plus that of the rest given it.
+        scales = self._window_scales.astype(image.dtype)
+        logs = log_densities(
+            distances.T - ring_distances,
+            (_log_determinants(roots) - determinants).astype(image.dtype),
+            scales.reshape(len(scales), -1),
+            whole.shape[-1] - known.shape[-1],
+        ).reshape(-1, *scales.shape)
+        logs = logs + (shares[..., None] + self._change_logs(pixels[:1], place))[None]
+        return jax.nn.logsumexp(logs, axis=(1, 2, 3))
+
+    @property
+    def _window_scales(self) -> jax.Array:
+        """Variance factors of a window ``(textures, contrasts, ratios)``."""
+        return self.mixture.scales[..., None] * self.mixture.ratios[None, None]
+
+    def _change_logs(self, pixels: jax.Array, place: Place) -> jax.Array:
+        """Logarithms of the probabilities of the ratios ``(textures, contrasts, ratios)``."""
+        own, dtype = self.mixture, pixels.dtype
+        variance = pixels[0, place.ring].var(0).mean()
+        expected = own.expected[self._row(place.number)].astype(dtype)
+        relief = jnp.log2(variance / (expected[:, None] * own.scales.astype(dtype)))
+        classes = jnp.searchsorted(own.edges.astype(dtype), relief, side="right")
+        textures = jnp.arange(len(own.change))[:, None]
+        return jnp.log(own.change.astype(dtype)[textures, classes])
 
     def _patch_at(self, image: jax.Array, origin: jax.Array) -> tuple[Place, jax.Array]:
         """Place of the window at ``origin``, and its patch as ``(1, pixels, c)``."""
@@ -244,7 +292,9 @@ class ConditionalMixture(RingSampler):
         self, texture: jax.Array, place: jax.Array, dtype: jax.typing.DTypeLike
     ) -> tuple[jax.Array, ...]:
         own = self.mixture
-        parts = own.root[texture], own.covariance[texture], own.whitener[place, texture]
+        at = self._row(place), texture
+        whitener = own.whitener.at[at].get(mode="fill", fill_value=jnp.nan)
+        parts = own.root[texture], own.covariance[texture], whitener
         return tuple(part.astype(dtype) for part in parts)
 
     def _field(self, values: jax.Array) -> jax.Array:
@@ -252,8 +302,8 @@ class ConditionalMixture(RingSampler):
         pixels = values.reshape(len(values), -1, self.channels)
         return jnp.pad(pixels, ((0, 0), (1, 0), (0, 0)))
 
-    def _ring_logs(self, known: jax.Array, place: jax.Array) -> jax.Array:
-        """Logarithms of the weights times the densities of the ring ``(n, j, m)``."""
+    def _ring_distances(self, known: jax.Array, place: jax.Array) -> tuple[jax.Array, jax.Array]:
+        """``y^T K_yy^-1 y`` of rings ``(n, j)``, and logarithms of determinants ``(j,)``."""
 
         def distance(texture: jax.Array) -> tuple[jax.Array, jax.Array]:
             whitener = self._factors(texture, place, known.dtype)[-1]
@@ -262,7 +312,7 @@ class ConditionalMixture(RingSampler):
 
         textures = jnp.arange(len(self.mixture.weights))
         distances, determinants = jax.lax.map(distance, textures)
-        return self._logs(distances.T, determinants, known.shape[-1])
+        return distances.T, determinants
 
     def _logs(self, distances: jax.Array, determinants: jax.Array, size: int) -> jax.Array:
         dtype = distances.dtype
@@ -271,21 +321,25 @@ class ConditionalMixture(RingSampler):
         return jnp.log(weights)[None] + densities
 
 
-def _factor(mixture: PatchMixture, ring: Ring, jitter: float, progress: bool) -> MixtureFactors:
-    """Factor the covariances of all textures, and of the ring at every place, in float64."""
+def _factor(
+    mixture: PatchMixture, ring: Ring, places: Places, jitter: float, progress: bool
+) -> MixtureFactors:
+    """Factor the covariances of all textures, and of the ring at these places, in float64."""
     channels = mixture.channels
+    change = mixture.change or ContrastChange.none(len(mixture.weights))
     covariances = mixture.covariances(ring.patch)
     noise = jitter * np.trace(covariances, axis1=1, axis2=2) / covariances.shape[-1]
     covariances = covariances + noise[:, None, None] * np.eye(covariances.shape[-1])
     rows = np.arange(covariances.shape[-1]).reshape(-1, channels)
-    _, rings = ring.pixels
-    whiteners = []
+    _, rings = ring.pixels_at(places)
+    whiteners, expected = [], []
     with progress_bar(len(rings), "factors", progress, "sampler", delay=2.0) as bar:
         for around in rings:
             at = rows[around].ravel()
             roots = [_difference_root(each[np.ix_(at, at)], channels) for each in covariances]
             inverses = np.stack([_inverse_root(root) for root in roots])
             whiteners.append(inverses.astype(default_float()))
+            expected.append([expected_variance(c[np.ix_(at, at)], channels) for c in covariances])
             bar.update(1)
     roots = [_difference_root(each, channels) for each in covariances]
     return MixtureFactors(
@@ -294,6 +348,10 @@ def _factor(mixture: PatchMixture, ring: Ring, jitter: float, progress: bool) ->
         root=to_device(np.stack(roots)),
         covariance=to_device(np.stack([root @ root.T for root in roots])),
         whitener=to_device(np.stack(whiteners)),
+        expected=to_device(np.array(expected)),
+        edges=to_device(change.edges),
+        ratios=to_device(change.ratios),
+        change=to_device(change.of(ring.window)),
         channels=channels,
         bounds=mixture.bounds,
     )
@@ -335,7 +393,3 @@ def _product(a: jax.Array, b: jax.Array) -> jax.Array:
 def _log_determinants(roots: jax.Array) -> jax.Array:
     """Logarithms of the determinants of covariances, of their triangular roots."""
     return 2 * jnp.log(jnp.diagonal(roots, axis1=-2, axis2=-1)).sum(-1)
-
-
-def _total(logs: jax.Array) -> jax.Array:
-    return jax.nn.logsumexp(logs, axis=(1, 2))

@@ -3,7 +3,8 @@
 Window and ring make up a patch. At the border of an image the patch is shifted inwards and the
 window lies off-centre in it: ``(2 * padding + 1) ** d`` places in all, in row-major order of the
 window's corner in the patch. What conditioning takes depends on the place and on nothing else, so
-it is computed once for each place and looked up for each window.
+it is computed once for each place and looked up for each window. Of the windows of a grid most lie
+in the middle of their patches, and few places are met at all: those alone can be set up.
 """
 
 from __future__ import annotations
@@ -29,8 +30,21 @@ from pdjax._checks import (
     per_axis,
 )
 from pdjax._types import Int
+from pdjax.method.windows import WindowGrid
 
-__all__ = ["Clip", "Place", "Ring", "RingSampler", "check_clip", "check_jitter", "check_kind"]
+__all__ = [
+    "Clip",
+    "Place",
+    "Places",
+    "Ring",
+    "RingSampler",
+    "check_clip",
+    "check_jitter",
+    "check_kind",
+]
+
+Places = tuple[int, ...] | None
+"""Numbers of the places that are set up, increasing; None for all."""
 
 Clip = Bounds | Literal["bounds"]
 """Range that samples are clipped to; ``"bounds"`` is that of the images a sampler is made for."""
@@ -90,6 +104,44 @@ class Ring:
         """Flat indices of the pixels of the window and of the ring, int32 (places, pixels)."""
         return _pixels(self)
 
+    def pixels_at(self, places: Places) -> tuple[np.ndarray, np.ndarray]:
+        """Return `pixels` of these places only."""
+        if places is None:
+            return self.pixels
+        inside, ring = (table[list(places)] for table in self.pixels)
+        return inside, ring
+
+    def places_of(self, which: WindowGrid | Places) -> Places:
+        """Return the places that the windows of a grid have in their patches.
+
+        Raises
+        ------
+        ValueError
+            If the grid is of other windows, or numbers are not those of places.
+        """
+        side = 2 * self.padding + 1
+        if not isinstance(which, WindowGrid):
+            count = side ** len(self.window)
+            if which is not None and not (which and set(which) <= set(range(count))):
+                raise ArgumentValueError(
+                    "places", f"must be numbers from 0 to {count - 1}, or a WindowGrid", value=which
+                )
+            return None if which is None else tuple(sorted(set(which)))
+        if which.window != self.window:
+            raise ArgumentValueError(
+                "places",
+                f"are of windows of {by_sides(which.window)} pixels, the sampler of "
+                f"{by_sides(self.window)}",
+                "give a grid of the same windows",
+            )
+        met = []
+        for axis, (size, most) in enumerate(zip(which.spatial, self.patch, strict=True)):
+            origins = which.axis_origins(axis)
+            corners = np.clip(origins - self.padding, 0, max(size - most, 0))
+            met.append(np.unique(np.minimum(origins - corners, side - 1)))
+        numbers = np.ravel_multi_index(np.ix_(*met), (side,) * len(met))
+        return tuple(numbers.ravel().tolist())
+
     def locate(self, spatial: tuple[int, ...], origin: Int[jax.Array, " d"]) -> Place:
         """Return the place of the window at ``origin``, which may be traced."""
         highest = jnp.array(spatial, origin.dtype) - jnp.array(self.patch, origin.dtype)
@@ -143,6 +195,8 @@ class RingSampler:
         Pixels of the ring around it.
     clip : (float, float) or None
         Range that samples are clipped to.
+    places : tuple of int, or None
+        Numbers of the places that are set up; None for all.
     """
 
     constant = False
@@ -150,6 +204,7 @@ class RingSampler:
     window: tuple[int, ...]
     padding: int
     clip: Clip
+    places: Places
 
     @property
     def ring(self) -> Ring:
@@ -169,6 +224,24 @@ class RingSampler:
     def check(self, image_shape: tuple[int, ...], num_samples: int) -> None:
         """Raise ValueError where an image has other axes or is smaller than the patch."""
         self.ring.check_image(image_shape, self.channels)
+
+    def check_grid(self, grid: WindowGrid) -> None:
+        """Raise ValueError where places of windows of the grid are not set up."""
+        needed = self.ring.places_of(grid) or ()
+        if self.places is not None and not set(needed) <= set(self.places):
+            raise ArgumentValueError(
+                "sampler",
+                "was set up for the windows of another grid",
+                f"make it with places={grid}, or without places",
+            )
+
+    def _row(self, number: jax.Array) -> jax.Array:
+        """Row of the place of that number among those set up; past the end for another."""
+        if self.places is None:
+            return number
+        rows = np.full((2 * self.padding + 1) ** len(self.window), len(self.places), np.int32)
+        rows[list(self.places)] = np.arange(len(self.places))
+        return jnp.asarray(rows)[number]
 
     def _clipped(self, samples: jax.Array) -> jax.Array:
         return jnp.clip(samples, *self.clip) if isinstance(self.clip, tuple) else samples

@@ -33,6 +33,7 @@ def read_numbers(
     content: str,
     remedy: str,
     max_bytes: int,
+    further: tuple[str, ...] = (),
 ) -> tuple[list[np.ndarray], int, Bounds]:
     """Read the arrays of these names, float64, and the number and bounds of the images fitted to.
 
@@ -50,6 +51,8 @@ def read_numbers(
         What the file should hold, and how to make one.
     max_bytes : int
         Memory that they may take.
+    further : tuple of str
+        Names of arrays that follow these, all of them or none.
 
     Raises
     ------
@@ -57,8 +60,9 @@ def read_numbers(
         If the file is missing, damaged, or holds something else.
     """
     stored = {BOUNDS: np.array(UNIT), **read_npz(path, argument, max_bytes)}
-    arrays = [stored[name] for name in names if name in stored]
-    if problem := _no_numbers(stored, {*names, COUNT, BOUNDS}) or find_problem(*arrays):
+    arrays = [stored[name] for name in (*names, *further) if name in stored]
+    known = {*names, COUNT, BOUNDS} | (set(further) & stored.keys() and set(further))
+    if problem := _no_numbers(stored, known) or find_problem(*arrays):
         raise ArgumentValueError(
             argument, f"does not hold {content} ({problem})", remedy, value=os.fspath(path)
         )

@@ -139,7 +139,7 @@ class ImageSource:
             return None
 
     def random_patches(
-        self, patch: tuple[int, ...], num_patches: int, seed: int, bar: Bar
+        self, patch: tuple[int, ...], num_patches: int, seed: int | Sequence[int], bar: Bar
     ) -> Iterator[np.ndarray]:
         """Give patches ``(n, pixels, c)`` at random places of every image, equally many of each.
 

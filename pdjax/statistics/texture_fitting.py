@@ -20,6 +20,7 @@ No step lowers the likelihood.
 from __future__ import annotations
 
 import functools
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import jax
@@ -58,14 +59,14 @@ class Textures(NamedTuple):
 
 
 def noisy_differences(
-    source: ImageSource, patch: tuple[int, ...], num_patches: int, seed: int, width: float
+    source: ImageSource, patch: tuple[int, ...], num_patches: int, seed: Sequence[int], width: float
 ) -> np.ndarray:
     """Pixels of random patches less their first one ``(n, numbers)``, with uniform noise.
 
     The noise is as wide as one of the levels that values are rounded to. Without it, the density
     of areas of one value would grow without bound.
     """
-    noise = np.random.default_rng([seed, 1])
+    noise = np.random.default_rng([*seed, 1])
     parts = []
     with source.bar(description="patches") as bar:
         for pixels in source.random_patches(patch, num_patches, seed, bar):

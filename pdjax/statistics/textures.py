@@ -3,7 +3,8 @@
 One Gaussian has one contrast and one grain for all of an image, while photographs have sky in one
 place and grass in another. Here a patch has one of a few textures (stationary Gaussians, each with
 an autocovariance of its own), at one of a few contrasts, about a colour of which nothing is
-assumed.
+assumed. A window may have another contrast than the ring of pixels around it: see
+`pdjax.statistics.contrasts`.
 """
 
 from __future__ import annotations
@@ -29,12 +30,16 @@ from pdjax.statistics.autocovariance import (
     mirrored,
     patch_covariance,
 )
+from pdjax.statistics.contrasts import ContrastChange, fit_change
 from pdjax.statistics.images import Images, ImageSource
 from pdjax.statistics.texture_fitting import climb, initial_textures, noisy_differences, tables
 
 __all__ = ["PatchMixture"]
 
 MAX_BYTES = 2**28
+CHANGE = ("ratios", "edges", "sides", "probabilities")
+"""Names in a file of what it holds of the contrast of windows; older files have none of it."""
+
 FLOOR = 1e-6
 """Share of the variance of a pixel that is white, at least, in the textures to start from."""
 
@@ -62,6 +67,8 @@ class PatchMixture:
         How many images it was fitted on.
     bounds : (float, float) or None
         Range of the values of these images: what is sampled is clipped to it.
+    change : ContrastChange or None
+        How much windows vary, given the ring of pixels around them; None for as much as these.
     """
 
     weights: np.ndarray
@@ -69,6 +76,7 @@ class PatchMixture:
     covariance: np.ndarray
     num_images: int = static()
     bounds: Bounds = static(default=UNIT)
+    change: ContrastChange | None = None
 
     @property
     def channels(self) -> int:
@@ -117,7 +125,7 @@ class PatchMixture:
         Parameters
         ----------
         images : sequence of float arrays (*spatial, c)
-            Values within ``bounds``; sizes may differ, each at least ``max_patch``. Read three
+            Values within ``bounds``; sizes may differ, each at least ``max_patch``. Read several
             times.
         rng_key : key
             Decides on the patches, the noise and the textures to start from; the same key gives
@@ -167,12 +175,14 @@ class PatchMixture:
         span = math.inf if source.bounds is None else source.bounds[1] - source.bounds[0]
         span = span if math.isfinite(span) else 6 * math.sqrt(variance)
         width = 0.0 if levels is None else span / (levels - 1)
-        rows = noisy_differences(source, sides, num_patches, seed, width)
+        rows = noisy_differences(source, sides, num_patches, [seed], width)
         floor = width**2 / 12 + FLOOR * variance
         with jax.enable_x64(True):
             state = initial_textures(start, table, textures, contrasts, floor)
             state = climb(state, jnp.asarray(rows), sides, steps, progress)
-            return cls(*tables(state, largest), len(source), source.bounds)
+            made = tables(state, largest)
+        change = fit_change(*made, source, num_patches, seed, width)
+        return cls(*made, len(source), source.bounds, change)
 
     @classmethod
     def natural_images(cls) -> PatchMixture:
@@ -188,7 +198,7 @@ class PatchMixture:
         FileNotFoundError, ValueError
             If the file is missing, damaged, or holds something else.
         """
-        (weights, scales, half), num_images, bounds = read_numbers(
+        (weights, scales, half, *further), num_images, bounds = read_numbers(
             path,
             "mixture",
             ("weights", "scales", "half"),
@@ -196,9 +206,11 @@ class PatchMixture:
             content="a mixture of textures",
             remedy="make one with `pdjax fit FOLDER --mixture`, or with pdjax.PatchMixture.fit",
             max_bytes=MAX_BYTES,
+            further=CHANGE,
         )
         covariance = np.concatenate([half, mirrored(half, 1)[:, 1:]], axis=1)
-        return cls(weights / weights.sum(), scales, covariance, num_images, bounds)
+        change = ContrastChange(*further) if further else None
+        return cls(weights / weights.sum(), scales, covariance, num_images, bounds, change)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the mixture, numbers only, as a compressed ``.npz`` file.
@@ -208,6 +220,8 @@ class PatchMixture:
         """
         half = self.covariance[:, : self.max_patch[0]]
         arrays = {"weights": self.weights, "scales": self.scales, "half": half}
+        if self.change is not None:
+            arrays |= {name: getattr(self.change, name) for name in CHANGE}
         write_npz(path, arrays | kept_facts(self.num_images, self.bounds))
 
 
@@ -236,8 +250,10 @@ def _check_sizes(
         )
 
 
-def _problem(weights: np.ndarray, scales: np.ndarray, half: np.ndarray) -> str | None:
-    """Say why arrays are not probabilities, scales and halves of autocovariances."""
+def _problem(
+    weights: np.ndarray, scales: np.ndarray, half: np.ndarray, *further: np.ndarray
+) -> str | None:
+    """Say why arrays are not probabilities, scales, halves of autocovariances and changes."""
     shapes = "its shapes do not fit each other"
     if weights.ndim != 2 or scales.shape != weights.shape or half.ndim < 4:
         return shapes
@@ -253,4 +269,4 @@ def _problem(weights: np.ndarray, scales: np.ndarray, half: np.ndarray) -> str |
     variance = half[(slice(None), -1, *(lags // 2 for lags in others))]
     if np.linalg.eigvalsh(variance.astype(np.float64)).min() <= 0:
         return "a variance in it is not above zero"
-    return None
+    return ContrastChange(*further).problem(len(weights)) if further else None

@@ -8,7 +8,16 @@ import numpy as np
 import pytest
 import scipy.special
 from helpers.gaussian_reference import smooth
-from helpers.mixture_reference import FREE, components, fields, mixture, responsibilities
+from helpers.mixture_reference import (
+    FREE,
+    changing,
+    components,
+    fields,
+    log_normal,
+    mixture,
+    responsibilities,
+    window_components,
+)
 
 from pdjax import ConditionalGaussian, ConditionalMixture, PatchMixture, PatchStatistics
 from pdjax._checks import ArgumentError
@@ -20,8 +29,8 @@ log_density = jax.jit(lambda sampler, *arguments: sampler.log_density(*arguments
 shares_of = jax.jit(lambda sampler, *arguments: sampler.responsibilities(*arguments))
 
 
-def sampler(window=3) -> ConditionalMixture:
-    return ConditionalMixture(mixture(2), window, clip=None, jitter=0.0)
+def sampler(window=3, mixed=None) -> ConditionalMixture:
+    return ConditionalMixture(mixed or mixture(2), window, clip=None, jitter=0.0)
 
 
 @pytest.mark.parametrize("origin", PLACES, ids=str)
@@ -45,6 +54,20 @@ def test_the_density_is_that_of_the_patch_over_that_of_the_ring(x64, origin) -> 
     np.testing.assert_allclose(density, [patch - ring], atol=2e-3)
 
 
+@pytest.mark.parametrize("origin", PLACES, ids=str)
+def test_the_density_of_a_window_whose_contrast_may_change(x64, origin) -> None:
+    y, x = origin
+    content = IMAGE[y : y + 3, x : x + 3]
+    expected = scipy.special.logsumexp(
+        [
+            share + log_normal(content.ravel() - mean, covariance)
+            for share, mean, covariance in window_components(changing(2), IMAGE, origin, (3, 3), 2)
+        ]
+    )
+    given = sampler(mixed=changing(2)), jnp.asarray(content)[None], jnp.asarray(IMAGE)
+    np.testing.assert_allclose(log_density(*given, jnp.array(origin)), [expected], atol=2e-3)
+
+
 def test_the_density_of_a_window_of_one_number_has_an_area_of_one(x64) -> None:
     gray = PatchMixture(*parts_of(mixture(2), 1), 1)
     one = ConditionalMixture(gray, 1, 1, clip=None, jitter=0.0)
@@ -59,17 +82,18 @@ def parts_of(mixed: PatchMixture, channels: int) -> tuple[np.ndarray, ...]:
     return mixed.weights, mixed.scales, mixed.covariance[..., :channels, :channels]
 
 
+@pytest.mark.parametrize("mixed", [mixture, changing])
 @pytest.mark.parametrize("origin", [(5, 6), (0, 6), (10, 11)], ids=str)
-def test_samples_have_the_mean_and_covariance_of_the_mixture(origin) -> None:
-    parts = list(components(mixture(2), IMAGE, origin, (2, 2), 2))
-    shares, count = responsibilities(parts), 40_000
+def test_samples_have_the_mean_and_covariance_of_the_mixture(origin, mixed) -> None:
+    parts = window_components(mixed(2), IMAGE, origin, (2, 2), 2)
+    shares, count = np.exp([part[0] for part in parts]), 40_000
     mean = sum(share * part[1] for share, part in zip(shares, parts, strict=True))
     covariance = sum(
         share * (part[2] + np.outer(part[1] - mean, part[1] - mean))
         for share, part in zip(shares, parts, strict=True)
     )
     image = jnp.asarray(IMAGE, jnp.float32)
-    samples = draw(sampler(2), jax.random.key(3), image, jnp.array(origin), count)
+    samples = draw(sampler(2, mixed(2)), jax.random.key(3), image, jnp.array(origin), count)
     samples = np.asarray(samples, np.float64).reshape(count, -1)
     variance = np.diag(covariance)
     assert (np.abs(samples.mean(0) - mean) / np.sqrt(variance / count)).max() < 5

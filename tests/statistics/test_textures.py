@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from importlib import resources
 
@@ -12,6 +13,7 @@ import pytest
 
 from pdjax import ConditionalMixture, PatchMixture
 from pdjax._checks import ArgumentError
+from pdjax.statistics.contrasts import ContrastChange
 from pdjax.statistics.texture_fitting import ascend, initial_textures
 
 SIZE = 40
@@ -113,6 +115,64 @@ def test_files_keep_everything(tmp_path) -> None:
     for name in ("scales", "weights", "covariance"):
         np.testing.assert_allclose(getattr(again, name), getattr(fitted(), name), atol=1e-12)
     assert (again.num_images, again.max_patch, again.channels) == (8, (8, 8), 2)
+    for mine, kept in zip(*map(jax.tree.leaves, (fitted().change, again.change)), strict=True):
+        np.testing.assert_array_equal(kept, mine)
+
+
+def test_files_of_before_say_nothing_of_changes_of_contrast(tmp_path) -> None:
+    dataclasses.replace(fitted(), change=None).save(tmp_path / "old.npz")
+    again = PatchMixture.load(tmp_path / "old.npz")
+    assert again.change is None
+    assert ConditionalMixture(again, 3).mixture.ratios.tolist() == [1]
+
+
+@pytest.mark.parametrize("name", ["ratios", "edges", "sides", "probabilities"])
+def test_damaged_changes_of_contrast_are_refused(tmp_path, name) -> None:
+    fitted().save(tmp_path / "mine.npz")
+    with np.load(tmp_path / "mine.npz") as stored:
+        arrays = dict(stored)
+    for bad in (-arrays[name] - 1, arrays[name][:-1], None):
+        kept = {key: value for key, value in arrays.items() if key != name or bad is not None}
+        np.savez(tmp_path / "bad.npz", **kept | ({} if bad is None else {name: bad}))
+        with pytest.raises(ArgumentError):
+            PatchMixture.load(tmp_path / "bad.npz")
+
+
+def test_windows_that_vary_more_than_their_rings() -> None:
+    rough = np.random.default_rng(0)
+    images = []
+    for _ in range(6):
+        image = 0.5 + 0.01 * rough.standard_normal((48, 48, 1))
+        flat = rough.random((8, 8)) < 0.5
+        # Blocks of four times the contrast beside blocks of the plain one.
+        image += (
+            0.04 * np.kron(flat, np.ones((6, 6)))[..., None] * rough.standard_normal(image.shape)
+        )
+        images.append(np.clip(image, 0, 1))
+    mixed = PatchMixture.fit(
+        images,
+        jax.random.key(0),
+        patch=6,
+        max_patch=10,
+        num_patches=3000,
+        steps=10,
+        textures=1,
+        contrasts=3,
+    )
+    change = mixed.change
+    assert change.sides.tolist() == [6]
+    np.testing.assert_allclose(change.probabilities.sum(-1), 1)
+    odds = change.of((6, 6))[0]
+    # Of windows in calm rings some are rough, and of those in rough ones some are calm.
+    assert (odds[:, change.ratios > 2].sum(-1) > 0.03).any()
+    assert (odds[:, change.ratios < 0.5].sum(-1) > 0.1).any()
+
+
+def test_probabilities_between_two_sides() -> None:
+    ends = np.array([[[[1.0, 0.0]]], [[[0.0, 1.0]]]])
+    change = ContrastChange(np.array([1.0, 4.0]), np.zeros(0), np.array([4.0, 16.0]), ends)
+    for window, share in (((4, 4), 1), ((2, 2), 1), ((8, 8), 0.5), ((4, 16), 0.5), ((40, 40), 0)):
+        np.testing.assert_allclose(change.of(window)[0, 0], [share, 1 - share], atol=1e-12)
 
 
 def test_a_mixture_is_a_pytree() -> None:
