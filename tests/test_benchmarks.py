@@ -62,6 +62,8 @@ def tables(text: str) -> list[dict[str, list[str]]]:
     found = []
     for block in text.strip().split("\n\n"):
         lines = [line for line in block.splitlines() if line.startswith("|")]
+        if not lines:  # a sentence between tables
+            continue
         del lines[1]  # the rule under the header
         rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
         assert len({len(line) for line in lines}) == 1, "columns are not aligned"
