@@ -86,7 +86,9 @@ def _groups(
     sizes = [
         [shape[axis] for axis in own] for shape, own in zip((before, after), axes, strict=True)
     ]
-    for first, second in reshape_groups(*sizes) if 0 not in before else ():
+    # An array without entries may change all its axes; where it does not, they are as in others.
+    same = math.prod(sizes[0]) == math.prod(sizes[1])
+    for first, second in reshape_groups(*sizes) if same else ():
         inner = (
             math.prod(sizes[0][axis] for axis in first[1:]),
             math.prod(sizes[1][axis] for axis in second[1:]),
