@@ -7,6 +7,7 @@ tensors, an image, the index of a class and the colour that hides, and returns a
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import captum.attr
 import numpy as np
@@ -42,11 +43,7 @@ def feature_ablation(
 ) -> np.ndarray:
     """Captum's FeatureAblation: loss of probability with one of ``cells**2`` squares hidden."""
     found = captum.attr.FeatureAblation(f).attribute(
-        _batch(image),
-        baselines=_colour(image, colour),
-        target=index,
-        feature_mask=_squares(image, cells),
-        perturbations_per_eval=AT_ONCE,
+        _batch(image), **_by_squares(image, index, colour, cells)
     )
     return _map(found)
 
@@ -64,12 +61,7 @@ def kernel_shap(
     """Captum's KernelShap: Shapley values of ``cells**2`` squares, by regression on subsets."""
     torch.manual_seed(seed)
     found = captum.attr.KernelShap(f).attribute(
-        _batch(image),
-        baselines=_colour(image, colour),
-        target=index,
-        feature_mask=_squares(image, cells),
-        n_samples=samples,
-        perturbations_per_eval=AT_ONCE,
+        _batch(image), n_samples=samples, **_by_squares(image, index, colour, cells)
     )
     return _map(found)
 
@@ -114,6 +106,16 @@ def _batch(image: np.ndarray) -> Tensor:
 
 def _colour(image: np.ndarray, colour: np.ndarray) -> Tensor:
     return torch.as_tensor(np.array(np.broadcast_to(colour, image.shape), np.float32))[None]
+
+
+def _by_squares(image: np.ndarray, index: int, colour: np.ndarray, cells: int) -> dict[str, Any]:
+    """What Captum is told about squares that are hidden behind a colour."""
+    return {
+        "baselines": _colour(image, colour),
+        "target": index,
+        "feature_mask": _squares(image, cells),
+        "perturbations_per_eval": AT_ONCE,
+    }
 
 
 def _squares(image: np.ndarray, cells: int) -> Tensor:
