@@ -10,7 +10,7 @@ from pdjax._explain.explain import explain, preview
 from pdjax._side_by_side import compare
 from pdjax.classifier import Classifier
 from pdjax.explanation import Explanation
-from pdjax.image import ImageFolder, load_image
+from pdjax.image import ImageFolder, example_photo, load_image
 from pdjax.method.difference import prediction_difference
 from pdjax.method.marginalize import marginalize
 from pdjax.method.measures import (
@@ -51,6 +51,7 @@ __all__ = [
     "WindowGrid",
     "activation_difference",
     "compare",
+    "example_photo",
     "explain",
     "information_difference",
     "load_image",

@@ -23,7 +23,7 @@ from pdjax._checks import (
 )
 from pdjax._files import existing_file
 
-__all__ = ["ImageFolder", "load_image"]
+__all__ = ["ImageFolder", "example_photo", "load_image"]
 
 MAX_PIXELS = 100_000_000
 SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp")
@@ -39,6 +39,20 @@ class BinaryFile(Protocol):
 
 Source = str | os.PathLike[str] | BinaryFile | Image.Image
 """Where an image is: a path, an open binary file, or an image of Pillow."""
+
+
+def example_photo() -> Path:
+    """Return the path of a photograph that comes with pdjax, a JPEG of 640 by 427 pixels.
+
+    A Falcon 9 lifts off with the satellite DSCOVR, 2015; by SpaceX, who gave it to the public
+    domain. To networks trained on ImageNet the rocket is a missile.
+
+    Examples
+    --------
+    >>> load_image(example_photo(), size=224).shape
+    (224, 224, 3)
+    """
+    return Path(__file__).parent / "data" / "rocket.jpg"
 
 
 def load_image(path: Source, size: int | Sequence[int] | None = None) -> np.ndarray:

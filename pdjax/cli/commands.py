@@ -54,7 +54,7 @@ from pdjax.cli.options import (
 )
 from pdjax.cli.outputs import Outputs
 from pdjax.cli.report import announce, interrupted, report, staged
-from pdjax.cli.samplers import Choice, Setting
+from pdjax.cli.samplers import Choice, Setting, default_sampler
 from pdjax.cli.weights import app as weights_app
 
 __all__ = ["app", "main"]
@@ -90,7 +90,7 @@ def explain(
     top: Top = None,
     layers: Layers = None,
     start: Start = None,
-    sampler: SamplerName = "conditional",
+    sampler: SamplerName = None,
     color: Color = None,
     images: Images = None,
     statistics: Statistics = None,
@@ -113,9 +113,11 @@ def explain(
     """Explain a photograph: writes a picture and an .npz with the numbers."""
     started = time.monotonic()
     outputs = Outputs.of(output or Path(f"{image.stem}-explained.png"), checkpoint)
+    hidden = start is not None
     choice = Choice(
-        sampler,
-        hidden=start is not None,
+        sampler
+        or default_sampler(hidden=hidden, color=color, sampling=sampling, statistics=statistics),
+        hidden=hidden,
         options={"padding": padding, "color": color, "images": images, "statistics": statistics},
         draws={"samples": samples, "target_error": target_error, "max_passes": max_passes},
     )
@@ -149,7 +151,8 @@ def explain(
     )
     request.check()
     announce(request)
-    setting = Setting(net, sizes, request.scheme.num_samples, progress, start)
+    grid = request.grid if isinstance(request.grid, pdjax.WindowGrid) else None
+    setting = Setting(net, sizes, request.scheme.num_samples, progress, start, grid)
     request = request.with_sampler(choice.make(setting))
     set_up = time.monotonic()
     try:
@@ -172,22 +175,19 @@ def demo(
         "pdjax-demo.png"
     ),
     window: Window = "20",
-    stride: Stride = 8,
+    stride: Stride = 5,
     samples: Samples = 4,
     seed: Seed = 0,
     progress: Progress = True,
 ) -> None:
-    """Explain the photograph of Grace Hopper that comes with matplotlib, in a minute or two."""
-    import matplotlib.cbook
-
-    photo = matplotlib.cbook.get_sample_data("grace_hopper.jpg", asfileobj=False)
+    """Explain a photograph of a rocket that comes with pdjax, in about a minute."""
     explain(
-        image=Path(str(photo)),
+        image=pdjax.example_photo(),
         window=window,
         stride=stride,
         samples=samples,
         seed=seed,
-        top=2,
+        classes="missile; drilling platform",
         progress=progress,
         output=output,
     )

@@ -117,8 +117,11 @@ Start = Annotated[
     ),
 ]
 SamplerName = Annotated[
-    Literal["conditional", "mixture", "marginal", "grey", "mean", "blur"],
-    typer.Option(help="What hides a window."),
+    Literal["mixture", "conditional", "marginal", "grey", "mean", "blur"] | None,
+    typer.Option(
+        help="What hides a window. Default: mixture; conditional with --start, --color, --sampling "
+        "or statistics of patches."
+    ),
 ]
 Color = Annotated[
     Literal["joint", "independent"] | None,
@@ -131,7 +134,7 @@ Images = Annotated[
 Statistics = Annotated[
     Path | None,
     typer.Option(
-        help="Patch statistics, or with --sampler mixture a mixture, made by `pdjax fit`. "
+        help="A mixture of textures, or patch statistics, made by `pdjax fit`. "
         "Default: photographs."
     ),
 ]

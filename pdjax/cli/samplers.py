@@ -12,10 +12,14 @@ from typing import Any, NoReturn
 import numpy as np
 
 from pdjax._checks import ArgumentValueError, per_axis
+from pdjax._files import read_npz
 from pdjax._progress import progress_bar
 from pdjax._types import Sampler, is_random
 from pdjax.classifier import Classifier
+from pdjax.cli.kept import kept_sampler
 from pdjax.image import ImageFolder
+from pdjax.method.schemes import SCHEMES
+from pdjax.method.windows import WindowGrid
 from pdjax.samplers import (
     Blur,
     ConditionalGaussian,
@@ -26,7 +30,7 @@ from pdjax.samplers import (
 )
 from pdjax.statistics import PatchMixture, PatchStatistics
 
-__all__ = ["HIDDEN_SAMPLERS", "SAMPLERS", "Choice"]
+__all__ = ["HIDDEN_SAMPLERS", "SAMPLERS", "Choice", "default_sampler"]
 
 BATCH = 8
 MAX_NUMBERS = 8000
@@ -45,6 +49,8 @@ class Setting:
     progress : bool
     start : str or None
         The hidden layer whose windows are hidden, or None for those of the image.
+    grid : WindowGrid or None
+        These windows; None where any may be asked for.
     """
 
     net: Classifier
@@ -52,6 +58,7 @@ class Setting:
     num_samples: int
     progress: bool
     start: str | None = None
+    grid: WindowGrid | None = None
 
 
 def conditional(
@@ -61,7 +68,15 @@ def conditional(
     fitted = (
         PatchStatistics.natural_images() if statistics is None else PatchStatistics.load(statistics)
     )
-    return ConditionalGaussian(fitted, setting.window, padding, color, progress=setting.progress)
+    return kept_sampler(
+        ConditionalGaussian,
+        fitted,
+        setting.window,
+        padding,
+        setting.grid,
+        color=color,
+        progress=setting.progress,
+    )
 
 
 def mixture(
@@ -69,7 +84,14 @@ def mixture(
 ) -> ConditionalMixture:
     """Make a mixture of textures conditioned on the ring."""
     fitted = PatchMixture.natural_images() if statistics is None else PatchMixture.load(statistics)
-    return ConditionalMixture(fitted, setting.window, padding, progress=setting.progress)
+    return kept_sampler(
+        ConditionalMixture,
+        fitted,
+        setting.window,
+        padding,
+        setting.grid,
+        progress=setting.progress,
+    )
 
 
 def marginal(setting: Setting, *, images: Path | None = None) -> Marginal:
@@ -116,7 +138,14 @@ def hidden_conditional(
     # Many units are zero most of the time, so their covariance is all but singular.
     jitter, clip = 1e-3, (float(activations.min()), float(activations.max()))
     return ConditionalGaussian(
-        fitted, setting.window, padding, color, jitter=jitter, clip=clip, progress=setting.progress
+        fitted,
+        setting.window,
+        padding,
+        color,
+        jitter=jitter,
+        clip=clip,
+        places=setting.grid,
+        progress=setting.progress,
     )
 
 
@@ -129,8 +158,8 @@ def hidden_marginal(setting: Setting, *, images: Path | None = None) -> Marginal
 Maker = Callable[..., Sampler]
 
 SAMPLERS: Mapping[str, tuple[type[Any], Maker]] = {
-    "conditional": (ConditionalGaussian, conditional),
     "mixture": (ConditionalMixture, mixture),
+    "conditional": (ConditionalGaussian, conditional),
     "marginal": (Marginal, marginal),
     "grey": (Constant, grey),
     "mean": (ImageMean, mean),
@@ -143,6 +172,20 @@ HIDDEN_SAMPLERS: Mapping[str, tuple[type[Any], Maker]] = {
     "marginal": (Marginal, hidden_marginal),
 }
 """The same where windows of a hidden layer are hidden: these learn from images alone."""
+
+
+def default_sampler(
+    *, hidden: bool, color: str | None, sampling: str, statistics: Path | None
+) -> str:
+    """Name the sampler where none is: the mixture, or the Gaussian for what only that one can.
+
+    These are windows of hidden layers, a model of colour, samples that go together, and statistics
+    of patches.
+    """
+    if hidden or color is not None or sampling != SCHEMES[0]:
+        return "conditional"
+    of_patches = statistics is not None and "mean" in read_npz(statistics, "statistics")
+    return "conditional" if of_patches else "mixture"
 
 
 class Planned:

@@ -31,10 +31,17 @@ class Ended(NamedTuple):
         return sentence.removeprefix("pdjax: error: ")
 
 
+@pytest.fixture(scope="session")
+def cache(tmp_path_factory) -> Path:
+    """A folder in place of the user's own."""
+    return tmp_path_factory.mktemp("cache")
+
+
 @pytest.fixture
-def run(monkeypatch, capsys, tmp_path):
+def run(monkeypatch, capsys, tmp_path, cache):
     """Run a command in an empty folder."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PDJAX_CACHE", str(cache))
     monkeypatch.setattr(warnings, "showwarning", warnings.showwarning)
     # Boxes around the messages of typer would break words.
     monkeypatch.setenv("COLUMNS", "300")

@@ -286,7 +286,7 @@ BAD = {
     "marginal, no images": ("--sampler", ("--sampler", "marginal"), "--images"),
     "start, no images": ("--start", ("--sampler", "marginal", "--start", "conv"), "--images"),
     "start of grey": ("--sampler", ("--start", "conv"), "marginal"),
-    "unused padding": ("--padding", ("--padding", "2"), "conditional or mixture"),
+    "unused padding": ("--padding", ("--padding", "2"), "mixture or conditional"),
     "no error at all": ("--target-error", ("--sampler", "mixture", "--target-error", "0"), "0.02"),
     "few passes": ("--max-passes", ("--sampler", "mixture", "--max-passes", "9"), "19"),
     "budget of a preview": (

@@ -10,7 +10,7 @@ from helpers.refusals import refused
 
 import pdjax
 from pdjax._types import NormalSampler, Sampler
-from pdjax.cli.samplers import HIDDEN_SAMPLERS, SAMPLERS, Choice, Setting
+from pdjax.cli.samplers import HIDDEN_SAMPLERS, SAMPLERS, Choice, Setting, default_sampler
 
 NET = pdjax.Classifier.from_function(lambda params, images: images, None, image_size=8, outputs={})
 FILE = Path("mine.npz")
@@ -48,6 +48,11 @@ def make(name: str, **given) -> Sampler:
     return choice(name, **given).make(Setting(NET, (4, 4), 2, False))
 
 
+@pytest.fixture(autouse=True)
+def own_cache(monkeypatch, cache):
+    monkeypatch.setenv("PDJAX_CACHE", str(cache))
+
+
 @pytest.mark.parametrize("hidden", [False, True])
 def test_options_are_the_keywords_of_what_makes_a_sampler(hidden):
     assert USED[hidden].keys() == TABLES[hidden].keys()
@@ -70,6 +75,30 @@ def test_an_option_is_used_or_refused(hidden, name, option):
         assert user in caught.value.remedy
     assert ("--sampler" in caught.value.remedy) == bool(users)
     assert ("--start" in caught.value.problem) == hidden
+
+
+def test_the_mixture_is_the_default_where_it_can_do_what_is_asked(tmp_path):
+    plain = {"hidden": False, "color": None, "sampling": "independent", "statistics": None}
+    assert default_sampler(**plain) == "mixture"
+    for name, fitted in (
+        ("mixture", pdjax.PatchMixture.natural_images()),
+        ("conditional", pdjax.PatchStatistics.natural_images()),
+    ):
+        fitted.save(tmp_path / "mine.npz")
+        assert default_sampler(**plain | {"statistics": tmp_path / "mine.npz"}) == name
+    for asked in ({"hidden": True}, {"color": "joint"}, {"sampling": "sobol"}):
+        assert default_sampler(**plain | asked) == "conditional"
+
+
+def test_only_the_places_of_the_windows_are_set_up():
+    net = pdjax.Classifier.from_function(
+        lambda params, images: images, None, image_size=60, outputs={}
+    )
+    grid = pdjax.WindowGrid((60, 60), 4, 4)
+    for name in ("mixture", "conditional"):
+        sampler = choice(name).make(Setting(net, (4, 4), 2, False, grid=grid))
+        assert len(sampler.places) == 9
+        sampler.check_grid(grid)
 
 
 def test_what_is_not_given_has_the_defaults_that_the_help_states():
