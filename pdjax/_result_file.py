@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import datetime
+import importlib.metadata
 import json
 from collections.abc import Mapping
 from typing import Any
@@ -25,7 +27,15 @@ WORDS = ("names", "measures", "symbols", "settings")
 
 
 def packed(fields: Mapping[str, Any]) -> dict[str, np.ndarray]:
-    """Lay the fields of an explanation out as named arrays."""
+    """Lay the fields of an explanation out as named arrays.
+
+    Settings are joined by when it was first saved, in UTC, and by which versions.
+    """
+    made = {
+        "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "versions": {name: importlib.metadata.version(name) for name in ("pdjax", "jax")},
+    }
+    fields = {**fields, "settings": made | fields["settings"]}
     arrays: dict[str, np.ndarray] = {"image": fields["image"]}
     for kind in (*MAPS, *LAYER_MAPS):
         arrays |= {f"{kind}:{layer}": values for layer, values in fields[kind].items()}

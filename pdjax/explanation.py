@@ -347,8 +347,16 @@ class Explanation:
         return None
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write everything as a compressed ``.npz`` file of plain arrays."""
-        write_npz(path, packed(vars(self)))
+        """Write everything as a compressed ``.npz`` file of plain arrays.
+
+        Parameters
+        ----------
+        path : path
+            The file to write; ``.npz`` is added to a name that does not end in it. Its ``settings``
+            also have the ``date`` (UTC) and the ``versions`` of pdjax and JAX.
+        """
+        path = os.fspath(path)
+        write_npz(path if path.endswith(".npz") else f"{path}.npz", packed(vars(self)))
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Explanation:

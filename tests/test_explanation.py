@@ -150,8 +150,19 @@ def test_everything_is_kept_in_the_file(tmp_path) -> None:
             np.testing.assert_array_equal(getattr(again, kind)[layer], array)
             assert getattr(again, kind)[layer].dtype == array.dtype
     np.testing.assert_array_equal(again.image, explanation.image)
-    for name in ("names", "measures", "symbols", "settings", "caption", "layers"):
+    for name in ("names", "measures", "symbols", "caption", "layers"):
         assert getattr(again, name) == getattr(explanation, name)
+    assert again.settings.keys() - explanation.settings.keys() == {"date", "versions"}
+    assert again.settings | explanation.settings == again.settings
+
+
+def test_a_name_without_a_suffix_gets_one_and_a_date_stays(tmp_path) -> None:
+    make().save(tmp_path / "own")
+    again = Explanation.load(tmp_path / "own.npz")
+    assert again.settings["date"].endswith("+00:00")
+    past = dataclasses.replace(again, settings=again.settings | {"date": "then"})
+    past.save(tmp_path / "later.npz")
+    assert Explanation.load(tmp_path / "later.npz").settings["date"] == "then"
 
 
 def contents(path: Path) -> dict[str, np.ndarray]:

@@ -12,7 +12,7 @@ import typer
 import pdjax
 from pdjax._explain.explain import Run
 from pdjax._explain.request import PreviewRequest, Request
-from pdjax._files import existing_file, writable_folder
+from pdjax._files import existing_file
 from pdjax.cli.errors import Command, fail
 from pdjax.cli.models import ModelOptions, load_classifier
 from pdjax.cli.options import (
@@ -31,6 +31,7 @@ from pdjax.cli.options import (
     Model,
     MuteUncertain,
     OutputsName,
+    Overwrite,
     Padding,
     Preview,
     Progress,
@@ -52,7 +53,7 @@ from pdjax.cli.options import (
     parse_names,
     parse_window,
 )
-from pdjax.cli.outputs import Outputs
+from pdjax.cli.outputs import Outputs, kept_apart
 from pdjax.cli.report import announce, interrupted, report, staged
 from pdjax.cli.samplers import Choice, Setting, default_sampler
 from pdjax.cli.weights import app as weights_app
@@ -107,12 +108,17 @@ def explain(
     progress: Progress = True,
     output: Annotated[
         Path | None,
-        typer.Option(help="The picture or page (.html). Default: IMAGE-explained.png."),
+        typer.Option(
+            "--output", "-o", help="The picture or page (.html). Default: IMAGE-explained.png."
+        ),
     ] = None,
+    overwrite: Overwrite = False,
 ) -> None:
     """Explain a photograph: writes a picture and an .npz with the numbers."""
     started = time.monotonic()
-    outputs = Outputs.of(output or Path(f"{image.stem}-explained.png"), checkpoint)
+    read = [image] if weights is None else [image, weights]
+    picture = output or Path(f"{image.stem}-explained.png")
+    outputs = Outputs.of(picture, checkpoint, inputs=read, overwrite=overwrite)
     hidden = start is not None
     choice = Choice(
         sampler
@@ -159,7 +165,9 @@ def explain(
         run = Run(request)
         for explanation in run.stages():
             explaining = time.monotonic() - set_up
-            outputs.write(explanation, show_error=show_error, mute_uncertain=mute_uncertain)
+            outputs.write(
+                explanation, image.name, show_error=show_error, mute_uncertain=mute_uncertain
+            )
             if preview:
                 staged(explanation, outputs)
     except KeyboardInterrupt:
@@ -171,9 +179,10 @@ def explain(
 
 @app.command(cls=Command)
 def demo(
-    output: Annotated[Path, typer.Option(help="The picture; the numbers go beside it.")] = Path(
-        "pdjax-demo.png"
-    ),
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="The picture; the numbers go beside it.")
+    ] = Path("pdjax-demo.png"),
+    overwrite: Overwrite = False,
     window: Window = "20",
     stride: Stride = 5,
     samples: Samples = 4,
@@ -190,6 +199,7 @@ def demo(
         classes="missile; drilling platform",
         progress=progress,
         output=output,
+        overwrite=overwrite,
     )
     typer.echo(
         f"Settings: window {window}, stride {stride}, samples {samples}. For the full map in the "
@@ -212,7 +222,10 @@ def models() -> None:
 @app.command(cls=Command)
 def fit(
     folder: Annotated[Path, typer.Argument(help="A folder of images.")],
-    output: Annotated[Path, typer.Option(help="The file to write.")] = Path("statistics.npz"),
+    output: Annotated[Path, typer.Option("--output", "-o", help="The file to write.")] = Path(
+        "statistics.npz"
+    ),
+    overwrite: Overwrite = False,
     size: Annotated[
         int, typer.Option(help="Short side that images are scaled to: that of the network.")
     ] = 224,
@@ -228,7 +241,7 @@ def fit(
     progress: Progress = True,
 ) -> None:
     """Fit patch statistics on your own images, for `pdjax explain --statistics`."""
-    writable_folder(output)
+    (output,) = kept_apart(output, overwrite=overwrite)
     images = pdjax.ImageFolder(folder, size=size)
     fitted: pdjax.PatchStatistics | pdjax.PatchMixture
     if mixture:
@@ -248,8 +261,13 @@ def plot(
     result: Annotated[Path, typer.Argument(help="An .npz written by `pdjax explain`.")],
     output: Annotated[
         Path | None,
-        typer.Option(help="The picture (.png, .pdf, .svg) or page (.html). Default: RESULT.png."),
+        typer.Option(
+            "--output",
+            "-o",
+            help="The picture (.png, .pdf, .svg) or page (.html). Default: RESULT.png.",
+        ),
     ] = None,
+    overwrite: Overwrite = False,
     layer: Annotated[str | None, typer.Option(help="The layer to draw. Default: the last.")] = None,
     units: Annotated[
         str | None,
@@ -263,7 +281,7 @@ def plot(
     """Draw a saved result again, as a picture or as a page to look around in."""
     explanation = pdjax.Explanation.load(result)
     output = output or result.with_suffix(".png")
-    writable_folder(output)
+    (output,) = kept_apart(output, inputs=[result], overwrite=overwrite)
     rows = None if units is None else parse_ints(units, "units")
     Outputs.draw(
         explanation,

@@ -26,6 +26,7 @@ __all__ = [
     "Model",
     "MuteUncertain",
     "OutputsName",
+    "Overwrite",
     "Padding",
     "Preview",
     "Progress",
@@ -163,6 +164,12 @@ Preview = Annotated[
     typer.Option(
         help="Coarse windows first: write everything at twice and four times the stride, ..., as "
         "far as the window allows, before the map is complete."
+    ),
+]
+Overwrite = Annotated[
+    bool,
+    typer.Option(
+        "--overwrite", help="Write over files that are there, instead of numbering new ones."
     ),
 ]
 Progress = Annotated[bool, typer.Option(help="Show the progress bar.")]

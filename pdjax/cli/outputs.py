@@ -1,7 +1,9 @@
-"""The files of a run: a picture or page, and the numbers beside it."""
+"""The files of a run: a picture or page, and the numbers beside it. Nothing is overwritten."""
 
 from __future__ import annotations
 
+import dataclasses
+import itertools
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -10,7 +12,7 @@ from pdjax._checks import ArgumentValueError
 from pdjax._files import writable_folder
 from pdjax.explanation import Explanation
 
-__all__ = ["Outputs"]
+__all__ = ["Outputs", "kept_apart"]
 
 PICTURES = (".png", ".pdf", ".svg", ".jpg")
 PAGE = ".html"
@@ -31,9 +33,15 @@ class Outputs(NamedTuple):
     numbers: Path
 
     @classmethod
-    def of(cls, picture: Path, checkpoint: Path | None = None) -> Outputs:
-        """Name the files after the picture, or raise if they could not be written."""
-        writable_folder(picture)
+    def of(
+        cls,
+        picture: Path,
+        checkpoint: Path | None = None,
+        *,
+        inputs: Sequence[Path] = (),
+        overwrite: bool = False,
+    ) -> Outputs:
+        """Name the files after the picture, see `kept_apart`, or raise if none could be written."""
         if picture.suffix.lower() not in (*PICTURES, PAGE):
             raise ArgumentValueError(
                 "output",
@@ -41,7 +49,7 @@ class Outputs(NamedTuple):
                 f"let it end in {', '.join((*PICTURES, PAGE))}; the numbers go beside it",
                 value=picture,
             )
-        outputs = cls(picture, picture.with_suffix(".npz"))
+        outputs = cls(*kept_apart(picture, ".npz", inputs=inputs, overwrite=overwrite))
         if checkpoint is not None and checkpoint.resolve() in [path.resolve() for path in outputs]:
             raise ArgumentValueError(
                 "checkpoint",
@@ -51,8 +59,12 @@ class Outputs(NamedTuple):
             )
         return outputs
 
-    def write(self, explanation: Explanation, *, show_error: bool, mute_uncertain: bool) -> None:
-        """Write the numbers, then the picture or page."""
+    def write(
+        self, explanation: Explanation, photo: str, *, show_error: bool, mute_uncertain: bool
+    ) -> None:
+        """Write the numbers, with the name of the photo, then the picture or page."""
+        settings = explanation.settings | {"photo": photo}
+        explanation = dataclasses.replace(explanation, settings=settings)
         explanation.save(self.numbers)
         self.draw(explanation, self.picture, show_error=show_error, mute_uncertain=mute_uncertain)
 
@@ -76,3 +88,33 @@ class Outputs(NamedTuple):
             layer, units, show_error=show_error, mute_uncertain=mute_uncertain
         )
         save_figure(figure, path)
+
+
+def kept_apart(
+    path: Path, *beside: str, inputs: Sequence[Path] = (), overwrite: bool = False
+) -> tuple[Path, ...]:
+    """Return a path to write to, and those with other suffixes beside it.
+
+    Where one of them exists, all get the next free number, ``cat-2.png``, unless they are to be
+    overwritten.
+
+    Raises
+    ------
+    ValueError, OSError
+        If a file that is read would be written to, or the folder is not there or not writable.
+    """
+    writable_folder(path)
+    for number in itertools.count(1):
+        named = path if number == 1 else path.with_stem(f"{path.stem}-{number}")
+        paths = (named, *(named.with_suffix(suffix) for suffix in beside))
+        for each in paths if number == 1 else ():
+            if each.exists() and any(given.exists() and each.samefile(given) for given in inputs):
+                raise ArgumentValueError(
+                    "output",
+                    "would be written over what is read" + f" ({each})" * (each != path),
+                    "give another name",
+                    value=path,
+                )
+        if overwrite or not any(each.exists() for each in paths):
+            return paths
+    raise AssertionError("numbers have no end")

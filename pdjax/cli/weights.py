@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pdjax.cli.errors import Command
+from pdjax.cli.options import Overwrite
+from pdjax.cli.outputs import kept_apart
 
 # Networks and readers take a second to import, which `pdjax --help` has no need of.
 if TYPE_CHECKING:
@@ -48,10 +50,12 @@ def convert(
     file: Annotated[Path, typer.Argument(help="A file of weights.")],
     output: Annotated[Path, typer.Argument(help="The .safetensors file to write.")],
     model: Annotated[str, typer.Option(help="The network that the weights are of.")],
+    overwrite: Overwrite = False,
 ) -> None:
     """Write the weights of a network as a .safetensors file, for `--weights`."""
     from pdjax.weights import convert as converting
 
+    (output,) = kept_apart(output, inputs=[file], overwrite=overwrite)
     converting.convert(file, output, model)
     typer.echo(str(output))
 

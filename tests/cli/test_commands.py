@@ -79,7 +79,7 @@ def test_fit_then_explain(run, explain, folder):
     ended = explain(*chosen, "--window", "3,2", "--samples", 2, "--top", 1)
     assert ended.status == 0
     assert "9 windows with 2 samples each, 19 forward passes" in ended.out
-    ended = explain(*chosen, "--sampling", "antithetic", "--no-bias-correction")
+    ended = explain(*chosen, "--sampling", "antithetic", "--no-bias-correction", "--overwrite")
     assert "9 windows with 4 samples each, 37 forward passes" in ended.out
     settings = pdjax.Explanation.load("photo-explained.npz").settings
     assert (settings["sampling"], settings["bias_correction"]) == ("antithetic", False)
@@ -102,7 +102,7 @@ def test_fit_a_mixture_then_use_it(run, explain, folder, monkeypatch):
     assert explain(*chosen, "mine.npz").status == 0
     caption = pdjax.Explanation.load("photo-explained.npz").caption
     assert "mixture samples (1 texture" in caption
-    run("fit", folder, "--max-patch", 4, *FIT)
+    run("fit", folder, "--max-patch", 4, "--overwrite", *FIT)
     assert explain(*chosen, "mine.npz").error.startswith("--statistics='mine.npz' ")
 
 
@@ -352,3 +352,20 @@ def test_everything_is_checked_before_the_sampler_is_made(explain, monkeypatch, 
     broken = ("--sampler", "conditional", "--padding", 1, "--statistics", "none.npz")
     assert explain(*broken).error.startswith("--statistics")
     assert explain(*broken, *words).error.startswith(name)
+
+
+def test_a_second_result_is_numbered_and_an_input_never_written_to(explain, run, photo):
+    before = photo.read_bytes()
+    assert explain("--output", photo).error.startswith("--output='")
+    assert explain("-o", photo, "--overwrite").error.startswith("--output='")
+    assert photo.read_bytes() == before
+    assert "cat-2.png" not in explain("-o", "cat.png").out
+    kept = Path("cat.npz").read_bytes()
+    assert "cat-2.png and cat-2.npz" in explain("-o", "cat.png").out
+    assert Path("cat.npz").read_bytes() == kept
+    assert "cat-2.png" not in explain("-o", "cat.png", "--overwrite").out
+    assert Path("cat.npz").read_bytes() != kept
+    assert run("plot", "cat.npz").out.strip() == "cat-3.png"
+    settings = pdjax.Explanation.load("cat-2.npz").settings
+    assert settings["photo"] == "photo.png"
+    assert settings["versions"].keys() == {"pdjax", "jax"}
