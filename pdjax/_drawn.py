@@ -222,8 +222,11 @@ def full_names(explanation: Explanation, layer: str) -> list[str]:
 def short_names(explanation: Explanation, layer: str) -> list[str]:
     """Names of classes up to the first comma, but for those that would then be the same."""
     names = full_names(explanation, layer)
-    if layer in explanation.layer_relevance:
-        return names
+    return names if layer in explanation.layer_relevance else first_synonyms(names)
+
+
+def first_synonyms(names: Sequence[str]) -> list[str]:
+    """Return names up to the first comma, but for those that would then be the same."""
     short = [name.split(",")[0].strip() for name in names]
     return [
         first if first and short.count(first) == 1 else name

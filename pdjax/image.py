@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections
 import io
+import math
 import os
 import re
 import warnings
@@ -19,12 +20,14 @@ from pdjax._checks import (
     ArgumentTypeError,
     ArgumentValueError,
     MissingFileError,
+    check_choice,
     per_axis,
 )
 from pdjax._files import existing_file
 
 __all__ = ["ImageFolder", "example_photo", "load_image"]
 
+FITS = ("crop", "pad", "squash")
 MAX_PIXELS = 100_000_000
 SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp")
 
@@ -55,7 +58,9 @@ def example_photo() -> Path:
     return Path(__file__).parent / "data" / "rocket.jpg"
 
 
-def load_image(path: Source, size: int | Sequence[int] | None = None) -> np.ndarray:
+def load_image(
+    path: Source, size: int | Sequence[int] | None = None, fit: str = "crop"
+) -> np.ndarray:
     """Read a photograph.
 
     Any mode is converted to RGB: grey and palette images are expanded, transparency is laid over
@@ -68,8 +73,11 @@ def load_image(path: Source, size: int | Sequence[int] | None = None) -> np.ndar
         An image file that Pillow can read, its path (``~`` is the home folder) or open for reading,
         also `io.BytesIO`; of an animation, the first frame. Or an image that Pillow has read.
     size : int or (int, int), optional
-        Height and width to return: the image is resized (bicubic, antialiased) until it just
-        covers them, its shape kept, and the middle is cut out. By default the image's own size.
+        Height and width to return. By default the image's own size.
+    fit : {"crop", "pad", "squash"}
+        How an image of another shape is resized (bicubic, antialiased) to ``size``: until it just
+        covers it, and the middle is cut out; until it just fits into it, and what is left around
+        it gets its mean colour; or without keeping its shape.
 
     Returns
     -------
@@ -85,9 +93,10 @@ def load_image(path: Source, size: int | Sequence[int] | None = None) -> np.ndar
     Warns
     -----
     UserWarning
-        If the image is smaller than ``size`` and was enlarged.
+        If the image was enlarged.
     """
     source, name = _source(path)
+    check_choice("fit", fit, FITS)
     target = None if size is None else per_axis(size, 2, "size")
     try:
         with warnings.catch_warnings():
@@ -118,7 +127,7 @@ def load_image(path: Source, size: int | Sequence[int] | None = None) -> np.ndar
             value=name,
         ) from None
     if target is not None:
-        image = _cover(name, image, target)
+        image = _resized(name, image, target, fit)
     if image.mode == "F":
         values = np.clip(np.asarray(image, np.float32), 0, 1)
         return np.repeat(values[..., None], 3, axis=-1)
@@ -260,23 +269,36 @@ def _called(path: Any) -> str:
     return repr(str(path)) if isinstance(path, str | os.PathLike) else "an image"
 
 
-def _cover(path: Any, image: Image.Image, target: tuple[int, ...]) -> Image.Image:
+def _resized(path: Any, image: Image.Image, target: tuple[int, ...], fit: str) -> Image.Image:
     height, width = target
-    if image.width < width or image.height < height:
+    across, down = width / image.width, height / image.height
+    scale = max(across, down) if fit == "crop" else min(across, down)
+    if scale > 1:
         warnings.warn(
             f"image: {_called(path)} of {image.width} by {image.height} pixels is smaller than "
             f"{width} by {height} and is enlarged",
             stacklevel=3,
         )
-    scale = max(width / image.width, height / image.height)
-    resized = (max(width, round(image.width * scale)), max(height, round(image.height * scale)))
-    if resized[0] * resized[1] > MAX_PIXELS:
+    if fit == "squash":
+        return image.resize((width, height), Image.Resampling.BICUBIC)
+    limit = max if fit == "crop" else min
+    sides = limit(width, round(image.width * scale)), limit(height, round(image.height * scale))
+    if min(sides) == 0 or math.prod(sides) > MAX_PIXELS:
         raise ArgumentValueError(
             "image",
-            f"of {image.width} by {image.height} pixels is too narrow to cover {width} by {height}",
+            f"of {image.width} by {image.height} pixels is too narrow for {width} by {height}",
             "crop it first",
             value=path,
         )
-    image = image.resize(resized, Image.Resampling.BICUBIC)
-    left, top = (resized[0] - width) // 2, (resized[1] - height) // 2
-    return image.crop((left, top, left + width, top + height))
+    image = image.resize(sides, Image.Resampling.BICUBIC)
+    left, top = (sides[0] - width) // 2, (sides[1] - height) // 2
+    if fit == "crop":
+        return image.crop((left, top, left + width, top + height))
+    whole = Image.new(image.mode, (width, height), _mean_color(image))
+    whole.paste(image, (-left, -top))
+    return whole
+
+
+def _mean_color(image: Image.Image) -> Any:
+    mean = np.asarray(image, np.float64).mean((0, 1))
+    return float(mean) if image.mode == "F" else tuple(np.rint(mean).astype(int).tolist())

@@ -108,6 +108,23 @@ def test_a_small_image_is_enlarged_with_a_warning(tmp_path: Path) -> None:
     np.testing.assert_allclose(image, np.broadcast_to(np.divide(RED, 255), (5, 7, 3)), atol=1e-6)
 
 
+def test_other_shapes_are_padded_or_squashed(tmp_path: Path) -> None:
+    wide = Image.new("RGB", (80, 40), RED)
+    wide.paste((0, 0, 255), (0, 0, 20, 40))
+    path = saved(tmp_path / "wide.png", wide)
+    squashed = load_image(path, 20, "squash")
+    assert squashed[:, :3, 2].min() > 0.9
+    assert squashed[:, 7:, 2].max() < 0.1
+    padded = load_image(path, 20, "pad")
+    assert padded.shape == (20, 20, 3)
+    np.testing.assert_allclose(padded[5:15, :3], squashed[5:15, :3], atol=0.05)
+    around = np.concatenate([padded[:5], padded[15:]])
+    mean = (3 * np.asarray(RED) + (0, 0, 255)) / 4 / 255
+    np.testing.assert_allclose(around, np.broadcast_to(mean, around.shape), atol=0.01)
+    # Of the right shape, nothing is lost or added.
+    np.testing.assert_array_equal(load_image(path, (20, 40), "pad"), load_image(path, (20, 40)))
+
+
 def png_header(width: int, height: int) -> bytes:
     """A PNG of a hundred bytes that declares a size."""
 

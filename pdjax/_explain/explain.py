@@ -203,8 +203,8 @@ class Run:
         Forward passes whose results a checkpoint had, once the first stage has begun.
     """
 
-    def __init__(self, request: Request) -> None:
-        self.request, self.target, self.kept = request, Target.of(request), 0
+    def __init__(self, request: Request, target: Target | None = None) -> None:
+        self.request, self.target, self.kept = request, target or Target.of(request), 0
 
     def stages(self) -> Iterator[Explanation]:
         """Give an explanation for each grid of the request, each with all that was drawn so far."""

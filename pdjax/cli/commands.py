@@ -10,18 +10,23 @@ import jax
 import typer
 
 import pdjax
+from pdjax._drawn import explained
 from pdjax._explain.explain import Run
 from pdjax._explain.request import PreviewRequest, Request
+from pdjax._explain.target import Target
 from pdjax._files import existing_file
+from pdjax.cli.about import add_commands, versions
 from pdjax.cli.errors import Command, fail
 from pdjax.cli.models import ModelOptions, load_classifier
 from pdjax.cli.options import (
+    WHERE,
     BatchSize,
     BiasCorrection,
     CheckpointFile,
     Classes,
     Color,
     EngineName,
+    Fit,
     Images,
     Labels,
     Layers,
@@ -49,12 +54,12 @@ from pdjax.cli.options import (
     Weights,
     Window,
     chosen_classes,
-    parse_ints,
+    chosen_rows,
     parse_names,
     parse_window,
 )
 from pdjax.cli.outputs import Outputs, kept_apart
-from pdjax.cli.report import announce, interrupted, report, staged
+from pdjax.cli.report import announce, interrupted, load_photo, report, staged
 from pdjax.cli.samplers import Choice, Setting, default_sampler
 from pdjax.cli.weights import app as weights_app
 
@@ -63,16 +68,37 @@ __all__ = ["app", "main"]
 SAMPLES = 4
 """Samples per window where none are asked for."""
 
+EXAMPLES = """Examples:
+
+pdjax explain cat.jpg --classes "tabby; tiger cat; 285"
+
+pdjax explain cat.jpg --window 20 --target-error 0.02 -o cat.html
+
+pdjax explain cat.jpg --model googlenet --layers loss3/classifier,prob
+"""
+
 app = typer.Typer(
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
-    help="Explain what in an image made a classifier decide as it did.",
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
+
+
+@app.callback()
+def common(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=versions, is_eager=True, help="Say the version."),
+    ] = False,
+) -> None:
+    """Explain what in an image made a classifier decide as it did."""
+
+
 app.add_typer(weights_app, name="weights")
+add_commands(app)
 
 
-@app.command(cls=Command)
+@app.command(cls=Command, epilog=EXAMPLES)
 def explain(
     image: Annotated[Path, typer.Argument(help="A photograph: JPEG, PNG, WebP, TIFF, ...")],
     model: Model = "efficientnet_lite0",
@@ -96,6 +122,7 @@ def explain(
     images: Images = None,
     statistics: Statistics = None,
     measure: MeasureName = "weight_of_evidence",
+    fit: Fit = "crop",
     engine: EngineName = "local",
     sampling: Sampling = "independent",
     bias_correction: BiasCorrection = True,
@@ -109,13 +136,17 @@ def explain(
     output: Annotated[
         Path | None,
         typer.Option(
-            "--output", "-o", help="The picture or page (.html). Default: IMAGE-explained.png."
+            "--output",
+            "-o",
+            help="The picture or page (.html). Default: IMAGE-explained.png.",
+            rich_help_panel=WHERE,
         ),
     ] = None,
     overwrite: Overwrite = False,
 ) -> None:
     """Explain a photograph: writes a picture and an .npz with the numbers."""
     started = time.monotonic()
+    existing_file(image, "image")
     read = [image] if weights is None else [image, weights]
     picture = output or Path(f"{image.stem}-explained.png")
     outputs = Outputs.of(picture, checkpoint, inputs=read, overwrite=overwrite)
@@ -127,7 +158,6 @@ def explain(
         options={"padding": padding, "color": color, "images": images, "statistics": statistics},
         draws={"samples": samples, "target_error": target_error, "max_passes": max_passes},
     )
-    existing_file(image, "image")
     sizes = parse_window(window)
     planned = choice.planned(sizes)
     if samples is None and target_error is None and max_passes is None and not planned.constant:
@@ -137,7 +167,7 @@ def explain(
     asked = PreviewRequest if preview else Request
     request = asked(
         net,
-        pdjax.load_image(image, size=net.image_size),
+        load_photo(image, net.image_size, fit),
         planned,
         rng_key=jax.random.key(seed),
         num_samples=samples,
@@ -156,13 +186,14 @@ def explain(
         checkpoint=checkpoint,
     )
     request.check()
-    announce(request)
+    target = Target.of(request)
+    announce(request, target)
     grid = request.grid if isinstance(request.grid, pdjax.WindowGrid) else None
     setting = Setting(net, sizes, request.scheme.num_samples, progress, start, grid)
     request = request.with_sampler(choice.make(setting))
     set_up = time.monotonic()
     try:
-        run = Run(request)
+        run = Run(request, target)
         for explanation in run.stages():
             explaining = time.monotonic() - set_up
             outputs.write(
@@ -206,17 +237,6 @@ def demo(
         "paper's setting, which takes about an hour on two CPU cores:\n"
         "  pdjax demo --window 10 --stride 1 --samples 10"
     )
-
-
-@app.command(cls=Command)
-def models() -> None:
-    """List the networks."""
-    from pdjax.models import NETWORKS
-
-    for name, network in NETWORKS.items():
-        also = f" (also: {', '.join(network.aliases)})" if network.aliases else ""
-        size = f"{network.image_size}x{network.image_size}"
-        typer.echo(f"{name:22} {size:9} {network.summary}{also}")
 
 
 @app.command(cls=Command)
@@ -272,7 +292,8 @@ def plot(
     units: Annotated[
         str | None,
         typer.Option(
-            help="Rows to draw, e.g. 0,2. Default: ten classes, or the strongest feature maps."
+            help="Rows to draw, by number or name: '0; tabby'. Default: ten classes, or the "
+            "strongest feature maps."
         ),
     ] = None,
     show_error: ShowError = False,
@@ -280,9 +301,10 @@ def plot(
 ) -> None:
     """Draw a saved result again, as a picture or as a page to look around in."""
     explanation = pdjax.Explanation.load(result)
+    layer = explained(explanation, layer)
     output = output or result.with_suffix(".png")
     (output,) = kept_apart(output, inputs=[result], overwrite=overwrite)
-    rows = None if units is None else parse_ints(units, "units")
+    rows = None if units is None else chosen_rows(units, explanation.names[layer])
     Outputs.draw(
         explanation,
         output,

@@ -20,6 +20,7 @@ TYPED = {
     "outputs": "model_outputs",
     "mixture": "statistics",
     "images": "folder",
+    "classes": "units",
     "weights": "file",
     "explanation": "result",
     "path": "output",
@@ -38,6 +39,9 @@ class Command(TyperCommand):
                 return super().invoke(ctx)
             except ArgumentError as error:
                 fail(error.sentence(self._as_typed(error.argument)))
+            except KeyboardInterrupt:
+                typer.secho("pdjax: interrupted", err=True, fg="yellow")
+                raise typer.Exit(130) from None
 
     def _as_typed(self, argument: str) -> str:
         """Name an argument as it is typed, or as it is where it is none of this command's."""

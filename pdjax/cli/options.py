@@ -6,9 +6,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
+import numpy as np
 import typer
 
 from pdjax._checks import ArgumentValueError
+from pdjax._explain.classes import select_classes
 
 __all__ = [
     "BatchSize",
@@ -17,6 +19,7 @@ __all__ = [
     "Classes",
     "Color",
     "EngineName",
+    "Fit",
     "Images",
     "Labels",
     "Layers",
@@ -44,138 +47,214 @@ __all__ = [
     "Weights",
     "Window",
     "chosen_classes",
+    "chosen_rows",
     "parse_classes",
     "parse_ints",
     "parse_names",
     "parse_window",
 ]
 
+NETWORK, WHAT, HOW = "The network", "What is explained", "How exactly"
+WHERE, SPEED = "What is written", "Speed"
+"""Groups of options in the help."""
+
 Model = Annotated[
     str,
     typer.Option(
         help="The network: a name that `pdjax models` lists, an .onnx file, or package.module:name "
-        "of a Classifier or of a function that makes one."
+        "of a Classifier or of a function that makes one.",
+        rich_help_panel=NETWORK,
     ),
 ]
 Labels = Annotated[
     Path | None,
-    typer.Option(help="Names of the classes: a file with one a line, or JSON."),
+    typer.Option(
+        help="Names of the classes: a file with one a line, or JSON.", rich_help_panel=NETWORK
+    ),
 ]
 OutputsName = Annotated[
     Literal["softmax", "logits", "sigmoid", "sigmoid_logits", "values"] | None,
-    typer.Option("--outputs", help="What an ONNX model returns, where it does not say so itself."),
+    typer.Option(
+        "--outputs",
+        help="What an ONNX model returns, where it does not say so itself.",
+        rich_help_panel=NETWORK,
+    ),
+]
+Fit = Annotated[
+    Literal["crop", "pad", "squash"],
+    typer.Option(
+        help="A photograph of another shape than the network's is cut to its middle, padded with "
+        "its mean colour, or squashed.",
+        rich_help_panel=WHAT,
+    ),
 ]
 Mean = Annotated[
     str | None,
     typer.Option(
         help="An ONNX model takes (image - mean) / std of an image in [0, 1]; one number, or one "
-        "for each channel with commas between. Default: 0."
+        "for each channel with commas between. Default: 0.",
+        rich_help_panel=NETWORK,
     ),
 ]
-Std = Annotated[str | None, typer.Option(help="See --mean. Default: 1.")]
+Std = Annotated[str | None, typer.Option(help="See --mean. Default: 1.", rich_help_panel=NETWORK)]
 Weights = Annotated[
-    Path | None, typer.Option(help="The file of its weights. Default: the published one.")
+    Path | None,
+    typer.Option(
+        help="The file of its weights. Default: the published one.", rich_help_panel=NETWORK
+    ),
 ]
-Window = Annotated[str, typer.Option(help="Pixels of the window: 10, or 12,8 (height, width).")]
+Window = Annotated[
+    str,
+    typer.Option(help="Pixels of the window: 10, or 12,8 (height, width).", rich_help_panel=HOW),
+]
 Padding = Annotated[
     int | None,
-    typer.Option(min=0, help="Pixels of the ring that windows are sampled from. Default: 2."),
+    typer.Option(
+        min=0,
+        help="Pixels of the ring that windows are sampled from. Default: 2.",
+        rich_help_panel=HOW,
+    ),
 ]
-Stride = Annotated[int, typer.Option(min=1, help="Pixels between neighbouring windows.")]
+Stride = Annotated[
+    int, typer.Option(min=1, help="Pixels between neighbouring windows.", rich_help_panel=HOW)
+]
 Samples = Annotated[
     int | None,
     typer.Option(
         min=1,
         help="Samples per window; with sobol and antithetic an even number, at least 4. Default: "
         "4; with a budget, of each draw: 2, or 4 with sobol or antithetic.",
+        rich_help_panel=HOW,
     ),
 ]
 TargetError = Annotated[
     float | None,
     typer.Option(
-        help="Sample until the error of a pixel is this share of the largest relevance, e.g. 0.02."
+        help="Sample until the error of a pixel is this share of the largest relevance, e.g. 0.02.",
+        rich_help_panel=HOW,
     ),
 ]
-MaxPasses = Annotated[int | None, typer.Option(min=1, help="Forward passes to spend, at most.")]
+MaxPasses = Annotated[
+    int | None, typer.Option(min=1, help="Forward passes to spend, at most.", rich_help_panel=HOW)
+]
 Classes = Annotated[
     str | None,
     typer.Option(
         help="Names or indices of classes, separated by commas or semicolons: 'tabby; 282'. "
-        "Default: the highest-scoring ones, see --top."
+        "Default: the highest-scoring ones, see --top.",
+        rich_help_panel=WHAT,
     ),
 ]
 Top = Annotated[
-    int | None, typer.Option(min=1, help="So many of the highest-scoring classes. Default: 3.")
+    int | None,
+    typer.Option(
+        min=1, help="So many of the highest-scoring classes. Default: 3.", rich_help_panel=WHAT
+    ),
 ]
 Layers = Annotated[
     str | None,
-    typer.Option(help="Layers to explain, separated by commas. Default: the probabilities."),
+    typer.Option(
+        help="Layers to explain, separated by commas. Default: the probabilities.",
+        rich_help_panel=WHAT,
+    ),
 ]
 Start = Annotated[
     str | None,
     typer.Option(
-        help="Hide windows of this hidden layer instead of the image; learns from --images."
+        help="Hide windows of this hidden layer instead of the image; learns from --images.",
+        rich_help_panel=WHAT,
     ),
 ]
 SamplerName = Annotated[
     Literal["mixture", "conditional", "marginal", "grey", "mean", "blur"] | None,
     typer.Option(
         help="What hides a window. Default: mixture; conditional with --start, --color, --sampling "
-        "or statistics of patches."
+        "or statistics of patches.",
+        rich_help_panel=HOW,
     ),
 ]
 Color = Annotated[
     Literal["joint", "independent"] | None,
-    typer.Option(help="Colour channels in one Gaussian, or one Gaussian each. Default: joint."),
+    typer.Option(
+        help="Colour channels in one Gaussian, or one Gaussian each. Default: joint.",
+        rich_help_panel=HOW,
+    ),
 ]
 Images = Annotated[
     Path | None,
-    typer.Option(help="A folder of other images, for the marginal sampler and --start."),
+    typer.Option(
+        help="A folder of other images, for the marginal sampler and --start.", rich_help_panel=HOW
+    ),
 ]
 Statistics = Annotated[
     Path | None,
     typer.Option(
         help="A mixture of textures, or patch statistics, made by `pdjax fit`. "
-        "Default: photographs."
+        "Default: photographs.",
+        rich_help_panel=HOW,
     ),
 ]
 MeasureName = Annotated[
     Literal["weight_of_evidence", "probability_difference", "information_difference"],
-    typer.Option(help="What relevance is, for class probabilities."),
+    typer.Option(help="What relevance is, for class probabilities.", rich_help_panel=WHAT),
 ]
 EngineName = Annotated[
     Literal["local", "dense"],
-    typer.Option(help="Evaluate what a window can change, or the whole network."),
+    typer.Option(
+        help="Evaluate what a window can change, or the whole network.", rich_help_panel=SPEED
+    ),
 ]
 Sampling = Annotated[
     Literal["independent", "sobol", "antithetic"],
-    typer.Option(help="How the samples of a window go together."),
+    typer.Option(help="How the samples of a window go together.", rich_help_panel=HOW),
 ]
 BiasCorrection = Annotated[
-    bool, typer.Option(help="Correct relevance in bits for the bias of few samples.")
+    bool,
+    typer.Option(
+        help="Correct relevance in bits for the bias of few samples.", rich_help_panel=HOW
+    ),
 ]
-Seed = Annotated[int, typer.Option(help="Seed of the samples.")]
-BatchSize = Annotated[int | None, typer.Option(min=1, help="Images evaluated at once.")]
+Seed = Annotated[int, typer.Option(help="Seed of the samples.", rich_help_panel=HOW)]
+BatchSize = Annotated[
+    int | None, typer.Option(min=1, help="Images evaluated at once.", rich_help_panel=SPEED)
+]
 CheckpointFile = Annotated[
-    Path | None, typer.Option(help="A file to keep the state in; the same command goes on from it.")
+    Path | None,
+    typer.Option(
+        help="A file to keep the state in; the same command goes on from it.", rich_help_panel=WHERE
+    ),
 ]
 Preview = Annotated[
     bool,
     typer.Option(
+        "--preview",
         help="Coarse windows first: write everything at twice and four times the stride, ..., as "
-        "far as the window allows, before the map is complete."
+        "far as the window allows, before the map is complete.",
+        rich_help_panel=HOW,
     ),
 ]
 Overwrite = Annotated[
     bool,
     typer.Option(
-        "--overwrite", help="Write over files that are there, instead of numbering new ones."
+        "--overwrite",
+        help="Write over files that are there, instead of numbering new ones.",
+        rich_help_panel=WHERE,
     ),
 ]
-Progress = Annotated[bool, typer.Option(help="Show the progress bar.")]
-ShowError = Annotated[bool, typer.Option(help="Show the standard error beside the relevance.")]
+Progress = Annotated[bool, typer.Option(help="Show the progress bar.", rich_help_panel=SPEED)]
+ShowError = Annotated[
+    bool,
+    typer.Option(
+        "--show-error", help="Show the standard error beside the relevance.", rich_help_panel=WHERE
+    ),
+]
 MuteUncertain = Annotated[
-    bool, typer.Option(help="Grey out relevance less than two standard errors from zero.")
+    bool,
+    typer.Option(
+        "--mute-uncertain",
+        help="Grey out relevance less than two standard errors from zero.",
+        rich_help_panel=WHERE,
+    ),
 ]
 
 
@@ -214,6 +293,17 @@ def chosen_classes(
             "top", f"must be at most {len(labels)}, the number of classes", value=top
         )
     return top
+
+
+def chosen_rows(text: str, names: Sequence[str]) -> list[int]:
+    """Return rows by their numbers or the names of classes.
+
+    Examples
+    --------
+    >>> chosen_rows("1; cat", ["cat, tabby", "dog"])
+    [1, 0]
+    """
+    return list(select_classes(parse_classes(text, names), names, np.zeros(len(names))))
 
 
 def parse_names(text: str | None) -> list[str] | None:

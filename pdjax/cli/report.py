@@ -2,20 +2,53 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 
+import numpy as np
 import typer
 
 from pdjax._caption import stride_in_words
+from pdjax._checks import by_sides
+from pdjax._drawn import first_synonyms
 from pdjax._explain.request import Request
+from pdjax._explain.target import Target
 from pdjax.cli.outputs import Outputs
 from pdjax.explanation import Explanation
+from pdjax.image import load_image
 
-__all__ = ["announce", "interrupted", "report", "staged"]
+__all__ = ["announce", "interrupted", "load_photo", "report", "staged"]
 
 
-def announce(request: Request) -> None:
-    """Say how many forward passes a run will make."""
+def load_photo(path: Path, size: tuple[int, ...] | int, fit: str) -> np.ndarray:
+    """Read a photograph as a network takes it, and say what became of it."""
+    photo = load_image(path, size, fit)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        shape = load_image(path).shape
+    # As everywhere with files of images, width comes first.
+    whole, part = by_sides(shape[1::-1]), by_sides(photo.shape[1::-1])
+    became = {
+        "crop": f"the middle of it is explained, resized to {part}",
+        "pad": f"all of it is resized and padded to {part}",
+        "squash": f"all of it is squashed to {part}",
+    }
+    if shape[0] * photo.shape[1] == shape[1] * photo.shape[0]:
+        became[fit] = f"resized to {part}"
+    if whole != part:
+        typer.echo(f"{path.name}: {whole} pixels, {became[fit]}")
+    return photo
+
+
+def announce(request: Request, target: Target) -> None:
+    """Say what the network sees, and how many forward passes a run will make."""
+    typer.echo(f"{request.classifier.name} sees")
+    for layer, names in target.names.items():
+        if len(names) <= 10:
+            symbol = "p" if layer in request.classifier.probabilities else layer
+            values = target.prediction[layer]
+            for name, value in zip(first_synonyms(names), values, strict=True):
+                typer.echo(f"  {name}, {symbol} = {value:.3g}")
     budget, samples, size = request.budget, request.scheme.num_samples, request.grid.size
     until = "in all"
     if budget.given:
@@ -25,8 +58,8 @@ def announce(request: Request) -> None:
         )
         until = f"at first, and more until {' or '.join(goal for goal in goals if goal)}"
     typer.echo(
-        f"{request.classifier.name}: {size:,} windows with {samples} "
-        f"sample{'s' if samples > 1 else ''} each, {size * samples + 1:,} forward passes {until}"
+        f"{size:,} windows with {samples} sample{'s' if samples > 1 else ''} each, "
+        f"{size * samples + 1:,} forward passes {until}"
     )
 
 
@@ -60,9 +93,6 @@ def report(
         Seconds that the others took, and seconds since the command was given.
     """
     for layer in explanation.layers:
-        if len(explanation.names[layer]) <= 10:
-            for title in explanation.titles(layer):
-                typer.echo(f"  {title}")
         error = explanation.settings["reached_error"][layer]
         # Of a single content there is no Monte-Carlo error, which says nothing of how good it is.
         if explanation.settings["most_samples"] > 1:

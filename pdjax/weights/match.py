@@ -17,7 +17,7 @@ LayerParams = dict[str, dict[str, np.ndarray]]
 LayerShapes = Mapping[str, Mapping[str, jax.ShapeDtypeStruct]]
 Leaf = TypeVar("Leaf")
 
-MAX_LISTED = 20
+MAX_LISTED = 5
 
 
 def match_arrays(arrays: Mapping[str, np.ndarray], wanted: LayerShapes, source: str) -> LayerParams:
@@ -41,7 +41,7 @@ def match_arrays(arrays: Mapping[str, np.ndarray], wanted: LayerShapes, source: 
     ------
     ValueError
         If anything is missing, surplus, of another shape, not made of real numbers, or not finite.
-        One error lists it all as ``layer.part``, up to 20 of each kind.
+        One error lists it all as ``layer.part``, the first five of each kind.
     """
     shapes = {name: tuple(leaf.shape) for name, leaf in flat(wanted).items()}
     common = [name for name in shapes if name in arrays]

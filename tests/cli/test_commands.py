@@ -172,13 +172,6 @@ def test_a_preview_ends_with_the_plain_run(explain):
     assert one.settings["passes"] == two.settings["passes"] == 10
 
 
-def test_models_are_listed(run, toy):
-    ended = run("models")
-    assert ended.status == 0
-    for name in ("efficientnet_lite0", "googlenet", toy):
-        assert name in ended.out
-
-
 def test_everything_is_checked_once(explain):
     def counting(owner, name):
         return mock.patch.object(owner, name, autospec=True, side_effect=getattr(owner, name))
@@ -369,3 +362,34 @@ def test_a_second_result_is_numbered_and_an_input_never_written_to(explain, run,
     settings = pdjax.Explanation.load("cat-2.npz").settings
     assert settings["photo"] == "photo.png"
     assert settings["versions"].keys() == {"pdjax", "jax"}
+
+
+@pytest.mark.parametrize(
+    ("fit", "words"),
+    [("crop", "the middle of it"), ("pad", "padded to 6 by 6"), ("squash", "squashed to 6 by 6")],
+)
+def test_what_becomes_of_the_photo_and_the_prediction_are_said_first(explain, fit, words):
+    ended = explain("--fit", fit, "--top", 1)
+    photo, seen, prediction, passes = ended.out.splitlines()[:4]
+    assert photo.startswith("photo.png: 9 by 12 pixels, ")
+    assert words in photo
+    assert seen.endswith(" sees")
+    assert "prob = " in prediction or "p = " in prediction
+    assert "forward passes" in passes
+
+
+def test_rows_are_drawn_by_name(explain, run):
+    explain("--top", 5, "-o", "all.png")
+    first = pdjax.Explanation.load("all.npz").names["prob"][3]
+    assert run("plot", "all.npz", "--units", f"{first}; 0", "-o", "some.png").status == 0
+    assert run("plot", "all.npz", "--units", "nobody").error.startswith("--units ")
+    assert run("plot", "all.npz", "--units", "7").error.startswith("--units ")
+
+
+def test_an_interruption_before_the_run_is_one_line(explain, monkeypatch):
+    def stop(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("pdjax.cli.commands.Target.of", stop)
+    ended = explain()
+    assert (ended.status, ended.err) == (130, "pdjax: interrupted\n")

@@ -12,6 +12,7 @@ from helpers.interruption import interrupt
 import pdjax
 from pdjax._explain.explain import Run
 from pdjax._explain.request import Request
+from pdjax._explain.target import Target
 from pdjax.cli.outputs import Outputs
 from pdjax.cli.report import announce, report
 
@@ -61,15 +62,13 @@ def test_the_rate_is_of_what_was_computed(capsys, explanation, kept, words):
     report(explanation, OUTPUTS, kept=kept, explaining=5.0, in_all=9.0)
     said = capsys.readouterr().out
     assert f"a.png and a.npz {words}" in said
-    for title in explanation.titles("prob"):
-        assert title in said
     assert "prob: a pixel's error is " in said
 
 
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({}, "small: 49 windows with 4 samples each, 197 forward passes in all\n"),
+        ({}, "49 windows with 4 samples each, 197 forward passes in all\n"),
         ({"target_error": 0.02}, "at first, and more until a pixel's error is 2.0% of the largest"),
         ({"max_passes": 1000}, "at first, and more until 1,000 are spent\n"),
         ({"target_error": 0.1, "max_passes": 300}, "10.0% of the largest or 300 are spent\n"),
@@ -78,5 +77,11 @@ def test_the_rate_is_of_what_was_computed(capsys, explanation, kept, words):
     ids=str,
 )
 def test_what_is_to_come_is_announced(capsys, options, words):
-    announce(request(**options))
-    assert words in capsys.readouterr().out
+    asked = request(**options)
+    target = Target.of(asked)
+    announce(asked, target)
+    said = capsys.readouterr().out
+    assert words in said
+    assert said.startswith("small sees\n")
+    for name, value in zip(target.names["prob"], target.prediction["prob"], strict=True):
+        assert f"  {name}, p = {value:.3g}\n" in said

@@ -1,0 +1,44 @@
+"""What there is: networks, their layers and classes, versions."""
+
+from __future__ import annotations
+
+import importlib.metadata
+
+import pytest
+
+
+def test_models_are_listed(run, toy):
+    ended = run("models")
+    assert ended.status == 0
+    for name in ("efficientnet_lite0", "googlenet", toy):
+        assert name in ended.out
+
+
+def test_layers_of_a_network_are_listed_with_their_shapes(run, toy):
+    *layers, classes = run("models", toy).out.splitlines()
+    assert layers[-1].split() == ["prob", "5"]
+    assert any(line.endswith("6 x 6 x 4") for line in layers)
+    assert classes.startswith("5 classes")
+
+
+def test_classes_are_searched_for(run, toy):
+    found = run("models", "efficientnet_lite0", "--search", "TABBY").out
+    assert found.strip() == "281  tabby, tabby cat"
+    assert run("models", toy, "--search", "nobody").error.startswith("--search=")
+    assert run("models", "--search", "tabby").error.startswith("--search=")
+    assert run("models", "nothing").status == 2
+
+
+def test_versions_and_folders_are_said(run, cache):
+    version = importlib.metadata.version("pdjax")
+    assert run("--version").out == f"pdjax {version}\n"
+    said = run("info").out
+    for word in (version, importlib.metadata.version("jax"), "cpu", str(cache)):
+        assert word in said
+
+
+@pytest.mark.parametrize("command", [(), ("explain",), ("plot",), ("weights", "convert")])
+def test_help_has_a_short_form(run, command):
+    ended = run(*command, "-h")
+    assert ended.status == 0
+    assert "Usage:" in ended.out
