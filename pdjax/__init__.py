@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from pdjax import local
 from pdjax._explain.explain import explain, preview
+from pdjax._explain.many import explain_all
 from pdjax._side_by_side import compare
 from pdjax.classifier import Classifier
 from pdjax.explanation import Explanation
@@ -53,6 +54,7 @@ __all__ = [
     "compare",
     "example_photo",
     "explain",
+    "explain_all",
     "information_difference",
     "load_image",
     "load_model",

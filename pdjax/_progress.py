@@ -40,7 +40,7 @@ class Bar(Protocol):
 
 
 def progress_bar(
-    total: int,
+    total: int | None,
     unit: str,
     enabled: bool,
     description: str = "",
@@ -49,8 +49,8 @@ def progress_bar(
 ) -> Bar:
     """Return a bar that counts to ``total`` and shows the rate in ``unit``/s and the time left.
 
-    It appears after ``delay`` seconds, if the work is not done by then. Bytes, ``"B"``, are shown
-    in thousands and millions.
+    Where the total is not known, neither is the time. It appears after ``delay`` seconds, if the
+    work is not done by then. Bytes, ``"B"``, are shown in thousands and millions.
     """
     with warnings.catch_warnings():
         # Without notebook widgets the bar is drawn as text, which is as good.

@@ -213,7 +213,7 @@ def test_the_same_words_ask_for_the_same_as_in_python(explain, toy, photo, previ
         *("--sampler", "conditional", "--seed", 3, "--samples", 6, "--sampling", "sobol"),
         *("--classes", "cat; #0", "--layers", "scores,prob", "--measure", "probability_difference"),
         *("--engine", "dense", "--batch-size", 7, "--no-bias-correction", "--stride", 2),
-        *("--checkpoint", "run.npz", "--start", "conv", "--preview" * preview or "--no-preview"),
+        *("--checkpoint", "run.npz", "--start", "conv", *["--preview"] * preview),
     )
     typed = asked_for(lambda: explain(*words))
     net = pdjax.load_model(toy, "random")
@@ -255,7 +255,7 @@ def test_the_same_words_ask_for_the_same_as_in_python(explain, toy, photo, previ
 
 BAD = {
     "missing image": ("image", ("none.jpg",), "none.jpg"),
-    "not an image": ("image", ("words.txt",), "words.txt"),
+    "not an image": ("image", ("words.jpg",), "words.jpg"),
     "unknown model": ("--model", ("--model", "gogglenet"), "'googlenet'"),
     "weights": ("--weights", ("--weights", "words.txt"), "words.txt"),
     "unknown class": ("--classes", ("--classes", "ante"), "'ant'"),
@@ -302,7 +302,8 @@ BAD = {
 
 @pytest.mark.parametrize(("name", "words", "told"), BAD.values(), ids=BAD)
 def test_bad_input_is_one_sentence_about_what_was_typed(explain, run, name, words, told):
-    Path("words.txt").write_text("hello")
+    for file in ("words.txt", "words.jpg"):
+        Path(file).write_text("hello")
     before = sorted(Path().iterdir())
     ended = explain(*words) if words[0].startswith("--") else run("explain", *words)
     assert re.match(rf"{name}\b", ended.error)
@@ -390,6 +391,6 @@ def test_an_interruption_before_the_run_is_one_line(explain, monkeypatch):
     def stop(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("pdjax.cli.commands.Target.of", stop)
+    monkeypatch.setattr("pdjax.cli.explain.Target.of", stop)
     ended = explain()
     assert (ended.status, ended.err) == (130, "pdjax: interrupted\n")
