@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import importlib.metadata
 import platform
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from pdjax._checks import ArgumentValueError
 from pdjax.cli.errors import Command
 
-__all__ = ["add_commands", "versions"]
+__all__ = ["add_commands", "keep_compiled", "versions"]
+
+MOST_COMPILED = 2**28
+"""Bytes of compiled programs that are kept; those not used for longest go first."""
 
 PACKAGES = ("jax", "jaxlib", "flax", "numpy", "scipy", "matplotlib", "pillow")
 
@@ -28,6 +31,23 @@ def versions(asked: bool) -> bool:
         typer.echo(f"pdjax {importlib.metadata.version('pdjax')}")
         raise typer.Exit
     return asked
+
+
+def keep_compiled() -> None:
+    """Keep compiled programs in the cache folder, unless JAX has been told of a place already.
+
+    Each machine has its own: what is compiled for one processor may not run on another.
+    """
+    import jax
+
+    from pdjax.weights.download import cache_folder
+
+    config: Any = jax.config
+    if config.jax_compilation_cache_dir is None:
+        folder = cache_folder() / "compiled" / platform.node()
+        config.update("jax_compilation_cache_dir", str(folder))
+        config.update("jax_compilation_cache_max_size", MOST_COMPILED)
+        config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
 
 
 def models(

@@ -10,7 +10,7 @@ import typer
 
 import pdjax
 from pdjax._drawn import explained
-from pdjax.cli.about import add_commands, versions
+from pdjax.cli.about import add_commands, keep_compiled, versions
 from pdjax.cli.errors import Command, fail
 from pdjax.cli.explain import EXAMPLES, explain
 from pdjax.cli.options import (
@@ -42,8 +42,18 @@ def common(
         bool,
         typer.Option("--version", callback=versions, is_eager=True, help="Say the version."),
     ] = False,
+    compiled: Annotated[
+        bool,
+        typer.Option(
+            "--keep-compiled/--no-keep-compiled",
+            envvar="PDJAX_KEEP_COMPILED",
+            help="Keep compiled programs in the cache folder, for the next start.",
+        ),
+    ] = True,
 ) -> None:
     """Explain what in an image made a classifier decide as it did."""
+    if compiled:
+        keep_compiled()
 
 
 app.command(cls=Command, epilog=EXAMPLES)(explain)

@@ -42,6 +42,7 @@ def run(monkeypatch, capsys, tmp_path, cache):
     """Run a command in an empty folder."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PDJAX_CACHE", str(cache))
+    monkeypatch.setenv("PDJAX_KEEP_COMPILED", "0")
     monkeypatch.setattr(warnings, "showwarning", warnings.showwarning)
     # Boxes around the messages of typer would break words.
     monkeypatch.setenv("COLUMNS", "300")

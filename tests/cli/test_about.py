@@ -3,8 +3,16 @@
 from __future__ import annotations
 
 import importlib.metadata
+import platform
 
+import jax
 import pytest
+
+COMPILED = (
+    "jax_compilation_cache_dir",
+    "jax_compilation_cache_max_size",
+    "jax_persistent_cache_min_compile_time_secs",
+)
 
 
 def test_models_are_listed(run, toy):
@@ -42,3 +50,18 @@ def test_help_has_a_short_form(run, command):
     ended = run(*command, "-h")
     assert ended.status == 0
     assert "Usage:" in ended.out
+
+
+@pytest.mark.parametrize("given", [None, "elsewhere"])
+def test_compiled_programs_are_kept_unless_jax_knows_where(run, monkeypatch, cache, given):
+    before = {name: getattr(jax.config, name) for name in COMPILED}
+    try:
+        jax.config.update("jax_compilation_cache_dir", given)
+        assert run("models").status == 0
+        assert jax.config.jax_compilation_cache_dir == given
+        assert run("--keep-compiled", "models").status == 0
+        expected = given or str(cache / "compiled" / platform.node())
+        assert jax.config.jax_compilation_cache_dir == expected
+    finally:
+        for name, value in before.items():
+            jax.config.update(name, value)
