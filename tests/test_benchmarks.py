@@ -306,7 +306,7 @@ def test_claims(load, capsys):
     settings, claims = tables(capsys.readouterr().out)
     assert settings["photographs"] == ["4"]
     header = claims["sentence"]
-    assert len(claims) == 1 + 10
+    assert len(claims) == 1 + 12
     for row in claims.values():
         assert row[header.index("verdict")] in ("verdict", "holds", "open", "the opposite")
     # The classes of the toy are colours, and the quarters of its mosaics have one each.
