@@ -76,6 +76,8 @@ def __getattr__(name: str) -> Any:
         value = getattr(importlib.import_module(ON_FIRST_USE[name]), name)
     elif name in MODULES_ON_FIRST_USE:
         value = importlib.import_module(f"pdjax.{name}")
+    elif name == "__version__":
+        value = importlib.import_module("importlib.metadata").version("pdjax")
     else:
         raise AttributeError(f"module 'pdjax' has no attribute {name!r}")
     globals()[name] = value
