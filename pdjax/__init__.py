@@ -85,4 +85,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *ON_FIRST_USE, *MODULES_ON_FIRST_USE})
+    return sorted({*globals(), *ON_FIRST_USE, *MODULES_ON_FIRST_USE, "__version__"})
