@@ -78,6 +78,8 @@ def __getattr__(name: str) -> Any:
         value = getattr(importlib.import_module(ON_FIRST_USE[name]), name)
     elif name in MODULES_ON_FIRST_USE:
         value = importlib.import_module(f"pdjax.{name}")
+    elif name == "__version__":
+        value = importlib.import_module("importlib.metadata").version("pdjax")
     else:
         raise AttributeError(f"module 'pdjax' has no attribute {name!r}")
     globals()[name] = value
@@ -85,4 +87,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *ON_FIRST_USE, *MODULES_ON_FIRST_USE})
+    return sorted({*globals(), *ON_FIRST_USE, *MODULES_ON_FIRST_USE, "__version__"})

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
 from typing import Any
 
 import jax
+import jax.experimental
 
-__all__ = ["default_device", "device_count", "memory_bytes", "platform"]
+__all__ = ["default_device", "device_count", "double_precision", "memory_bytes", "platform"]
 
 ASSUMED_BYTES = {"cpu": 4 * 2**30}
 """Memory assumed of a device that does not tell, by platform. On a CPU others use it too, so this
@@ -32,6 +34,12 @@ def platform() -> str:
 def device_count() -> int:
     """Count the devices that work may be spread over: one where a default device is set."""
     return jax.local_device_count() if _chosen() is None else 1
+
+
+def double_precision() -> AbstractContextManager[Any]:
+    """Return the context in which arrays may be float64; JAX has moved it in version 0.8."""
+    enable = getattr(jax, "enable_x64", None) or jax.experimental.enable_x64
+    return enable(True)
 
 
 def memory_bytes() -> int:

@@ -9,6 +9,7 @@ mpl.use("Agg")
 from pathlib import Path
 
 import jax
+import jax.experimental
 import jaxtyping
 import pytest
 from jaxtyping import install_import_hook
@@ -17,6 +18,9 @@ install_import_hook("pdjax", "beartype.beartype")
 
 # Compiling takes most of the time, and few programs run more than once.
 jax.config.update("jax_disable_most_optimizations", True)
+
+if not hasattr(jax, "enable_x64"):  # where it was before JAX 0.8
+    jax.enable_x64 = jax.experimental.enable_x64
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 

@@ -40,7 +40,8 @@ def test_everything_documented_is_found_when_it_is_asked_for() -> None:
         """
 import pdjax
 for path in ("load_model", "models.NETWORKS", "sampling.Scheme", "sampling.SCHEMES",
-             "bias.Jackknife", "picture", "weights", "local.evaluate", *pdjax.__all__):
+             "bias.Jackknife", "picture", "weights", "local.evaluate", "__version__",
+             *pdjax.__all__):
     value = pdjax
     for name in path.split("."):
         assert name in dir(value) or value is not pdjax, name

@@ -85,7 +85,9 @@ def explain(request: Request) -> Explanation:
         of the image (equation 5 of the paper), and the sampler is one of such activations, e.g.
         ``Marginal(net(others, (start,))[start], window=3, bounds=None)``.
     measure : {"weight_of_evidence", "probability_difference", "information_difference"} or Measure
-        The measure for probabilities. All other layers get the activation difference.
+        The measure for probabilities. All other layers get the activation difference. Where a
+        probability can be exactly 0 or 1, as that of a random forest, bits mean nothing: take the
+        probability difference.
     engine : {"local", "dense", "callable"}
         How perturbed images are evaluated: only what a window can change (see `pdjax.local`), the
         whole network (the same numbers up to rounding), or a callable that is not JAX. Before a
