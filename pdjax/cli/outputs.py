@@ -59,6 +59,14 @@ class Outputs(NamedTuple):
             )
         return outputs
 
+    @staticmethod
+    def check_errors(picture: Path, show_error: bool) -> None:
+        """Raise ValueError where errors are to be shown beside the maps of a page."""
+        if show_error and picture.suffix.lower() == PAGE:
+            raise ArgumentValueError(
+                "show_error", "does nothing for a page, which has a view of errors", "leave it out"
+            )
+
     def write(
         self, explanation: Explanation, photo: str, *, show_error: bool, mute_uncertain: bool
     ) -> None:

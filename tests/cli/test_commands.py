@@ -287,6 +287,8 @@ BAD = {
         ("--sampler", "mixture", "--max-passes", "900", "--preview"),
         "budget",
     ),
+    "preview of one stage": ("--preview", ("--preview",), "one stage"),
+    "errors of a page": ("--show-error", ("--show-error", "-o", "a.html"), "page"),
     "patch too large": ("image", ("--sampler", "conditional", "--padding", "3"), "6"),
     "no folder": ("--output", ("--output", "no/a.png"), "no"),
     "suffix": ("--output", ("--output", "a.xyz"), ".png"),
