@@ -79,7 +79,7 @@ def levels(colors) -> np.ndarray:
     return np.rint(255 * np.asarray(colors, float)).astype(int)
 
 
-def scales(page) -> float:
+def scale_of(page) -> float:
     return max(
         page.evaluate("JSON.parse(document.getElementById('data').textContent).layers")[1]["scales"]
     )
@@ -93,7 +93,7 @@ def point(page, row: int, column: int, *, click: bool = False) -> None:
 
 
 def test_the_views_are_those_of_a_figure(page) -> None:
-    scale = scales(page)
+    scale = scale_of(page)
     np.testing.assert_allclose(
         drawn(page), levels(overlay(PHOTO, MAPS[0], scale=scale)), atol=CLOSE
     )
@@ -127,7 +127,7 @@ def test_the_threshold_greys_out_what_is_uncertain_and_no_more(page) -> None:
 
 
 def test_classes_differences_and_layers_are_chosen(page) -> None:
-    scale = scales(page)
+    scale = scale_of(page)
     page.check("[value=map]")
     page.get_by_label("dog, p = 0.06", exact=True).check()
     assert page.inner_text("h1") == "dog, p = 0.06"
