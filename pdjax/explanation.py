@@ -265,7 +265,7 @@ class Explanation:
             Only this one; by default all that were explained, the last one first.
         units, look
             As in `plot`, of ``layer``; the page opens with the look, and much of it can be
-            switched there.
+            switched there. Without a title the image goes by ``settings["photo"]``.
         fills : WindowSamples, optional
             What was put into windows of a photo, made by `pdjax.window_samples` with the arguments
             of `explain` (at a coarser stride, if those are very many): whoever clicks a pixel sees
@@ -279,6 +279,8 @@ class Explanation:
         from pdjax.picture import explanation_page
 
         windows = page_windows(self, fills)
+        if look.title is None:
+            look = dataclasses.replace(look, title=self.settings.get("photo"))
         page = explanation_page(
             self.image,
             page_layers(self, layer, units, windows),

@@ -280,7 +280,8 @@ def _one(
         run = Run(request, target)
         for explanation in run.stages():
             explaining = time.monotonic() - set_up
-            outputs.write(explanation, image.name, **how)
+            fills = outputs.fills(request, explanation)
+            outputs.write(explanation, image.name, fills=fills, **how)
             if preview:
                 staged(explanation, outputs)
     except KeyboardInterrupt:
