@@ -93,8 +93,9 @@ def window_numbers(
     value = explanation.prediction[layer][np.asarray(rows)]
     classes = settings.get("num_classes", {}).get(layer)
     images = settings["num_training_images"] if classes else None
+    quantity = "activation" if layer in explanation.layer_relevance else "output"
     return WindowNumbers(
-        "p" if layer in settings["probabilities"] else layer,
+        "p" if layer in settings["probabilities"] else quantity,
         value,
         value_without(explanation.measures[layer], value[:, None], relevance, images, classes),
         relevance,

@@ -117,7 +117,7 @@ def test_a_page_tells_what_the_network_gave_without_each_window(
     explanation.to_html(tmp_path / "page.html", fills=fills)
     windows = data_of(tmp_path / "page.html")["windows"]
     assert (windows["size"], len(windows["origins"])) == ([WINDOW, WINDOW], 9)
-    assert [layer["quantity"] for layer in windows["layers"]] == ["conv", "scores", "p"]
+    assert [layer["quantity"] for layer in windows["layers"]] == ["activation", "output", "p"]
     for index, (row, column) in enumerate(windows["origins"]):
         images = np.repeat(IMAGE[None], 3, 0)
         box = slice(row, row + WINDOW), slice(column, column + WINDOW)

@@ -97,7 +97,7 @@
     outline(index);
     const numbers = index === undefined ? null : panel.numbersOf(index, look.layer, chosen);
     if (!numbers || numbers.without === null) return "";
-    return `${numbers.quantity} = ${numbers.value}, and ${numbers.without} without the window around it`;
+    return `${numbers.quantity} = ${numbers.value}, without its window ${numbers.without}`;
   };
 
   const read = () => {
@@ -122,7 +122,7 @@
     const where = isSeries ? `position ${column}` : `row ${row}, column ${column}`;
     const amount = now.view === "error" ? written(value, 2) : signed(value);
     const reading = Number.isNaN(value) ? "Not explained" : `${amount}${spread}${symbol}${unspread}`;
-    const lines = [`${reading} at ${where}${pinned ? " (pinned)" : ""}`, second];
+    const lines = [reading, `${where}${pinned ? " (pinned)" : ""}`, second];
     byId("readout").replaceChildren(...lines.map((words) => {
       const line = document.createElement("span");
       line.textContent = words;
@@ -276,6 +276,9 @@
   for (const view of document.querySelectorAll("[name=view]")) view.addEventListener("change", draw);
   if (isSeries) document.querySelector("[value=overlay]").parentElement.lastChild.textContent = " lines and curve";
   byId("inside").hidden = !windows;
+  if (windows && !windows.fills) {
+    byId("inside-hint").textContent = "Click a pixel to see the windows around it, and what the network says without them.";
+  }
   open(data.opened);
   document.documentElement.dataset.ready = "yes";
 })();

@@ -86,7 +86,7 @@ const windowPanel = (windows, { byId, color, written, signed }) => {
     for (let fill = -1; fill < windows.fills; fill++) {
       const figure = document.createElement("figure"), canvas = document.createElement("canvas");
       const words = document.createElement("figcaption");
-      words.textContent = fill < 0 ? "as it is" : `put in, ${fill + 1} of ${windows.samples}`;
+      words.textContent = fill < 0 ? "as it is" : `fill ${fill + 1}`;
       canvas.setAttribute("role", "img");
       canvas.setAttribute("aria-label", `The window and its surroundings, ${words.textContent}`);
       windows.draw(canvas, shown, fill < 0 ? null : fill);
@@ -97,8 +97,9 @@ const windowPanel = (windows, { byId, color, written, signed }) => {
 
   const tell = (layer, row, { symbol, scale }) => {
     const [top, left] = windows.origins[shown], [high, wide] = windows.size;
+    const some = windows.fills && windows.fills < windows.samples ? `; ${windows.fills} of ${windows.samples} fills` : "";
     byId("inside-place").textContent =
-      `Window of ${high} by ${wide} pixels: rows ${top} to ${top + high - 1}, columns ${left} to ${left + wide - 1}`;
+      `Window at rows ${top} to ${top + high - 1}, columns ${left} to ${left + wide - 1}${some}`;
     const numbers = numbersOf(shown, layer, row), lines = [];
     if (numbers) {
       if (numbers.without !== null) {
@@ -128,7 +129,7 @@ const windowPanel = (windows, { byId, color, written, signed }) => {
     const places = list.map((index) => windows.origins[index]);
     const lines = [0, 1].map((axis) => [...new Set(places.map((place) => place[axis]))].sort((a, b) => a - b));
     fieldset.replaceChildren(legend);
-    fieldset.hidden = list.length < 2;
+    byId("others").hidden = list.length < 2;
     [...list].sort((a, b) => a - b).forEach((index) => {
       const label = document.createElement("label"), button = document.createElement("input");
       Object.assign(button, { type: "radio", name: "window", value: index, checked: index === shown });

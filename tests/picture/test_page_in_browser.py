@@ -149,15 +149,16 @@ def test_classes_differences_and_layers_are_chosen(page) -> None:
 def test_a_pixel_is_read_with_its_error_and_the_output_without_its_window(page) -> None:
     point(page, 7, 16)
     index = int(np.flatnonzero((ORIGINS == [6, 15]).all(1))[0])
-    first, second = page.inner_text("#readout").splitlines()
+    first, place, second = page.inner_text("#readout").splitlines()
     assert first.startswith(f"{MAPS[0, 7, 16]:+.3g}".replace("-", "\u2212")[:4])
     assert f"{ERRORS[0, 7, 16]:.2g}"[:3] in first
-    assert second.startswith(f"p = 0.75, and {NUMBERS.without[0, index]:.3g}"[:16])
+    assert place == "row 7, column 16"
+    assert second.startswith(f"p = 0.75, without its window {NUMBERS.without[0, index]:.3g}"[:33])
     assert not page.is_visible("#inside-shown")
     point(page, 1, 1)
     page.get_by_label("dog, p = 0.06", exact=True).check()
     point(page, 1, 1)
-    assert page.inner_text("#readout").startswith("Not explained at row 1")
+    assert page.inner_text("#readout").startswith("Not explained\nrow 1")
 
 
 def test_a_click_pins_a_pixel_and_shows_what_was_put_into_its_windows(page) -> None:
