@@ -99,7 +99,7 @@ const windowPanel = (windows, { byId, color, written, signed }) => {
     const [top, left] = windows.origins[shown], [high, wide] = windows.size;
     const some = windows.fills && windows.fills < windows.samples ? `; ${windows.fills} of ${windows.samples} fills` : "";
     byId("inside-place").textContent =
-      `Window at rows ${top} to ${top + high - 1}, columns ${left} to ${left + wide - 1}${some}`;
+      `Rows ${top} to ${top + high - 1}, columns ${left} to ${left + wide - 1}${some}`;
     const numbers = numbersOf(shown, layer, row), lines = [];
     if (numbers) {
       if (numbers.without !== null) {

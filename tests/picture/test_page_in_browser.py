@@ -165,7 +165,7 @@ def test_a_click_pins_a_pixel_and_shows_what_was_put_into_its_windows(page) -> N
     # The centre of the window at (6, 15) is nearest.
     point(page, 8, 17, click=True)
     assert "(pinned)" in page.inner_text("#readout")
-    assert "rows 6 to 11, columns 15 to 20" in page.inner_text("#inside-place")
+    assert "Rows 6 to 11, columns 15 to 20" in page.inner_text("#inside-place")
     index = int(np.flatnonzero((ORIGINS == [6, 15]).all(1))[0])
     canvases = page.locator("#contents canvas")
     assert canvases.count() == 3
@@ -189,7 +189,7 @@ def test_a_click_pins_a_pixel_and_shows_what_was_put_into_its_windows(page) -> N
     assert page.locator("#around input").count() == 4
     page.locator("#around input:checked").focus()
     page.keyboard.press("ArrowDown")
-    assert "rows 6 to 11, columns 15 to 20" not in page.inner_text("#inside-place")
+    assert "Rows 6 to 11, columns 15 to 20" not in page.inner_text("#inside-place")
     outline = page.locator("#chart .window").bounding_box()
     frame = page.locator("#overlay").bounding_box()
     assert outline["width"] / frame["width"] == pytest.approx(WINDOW / WIDTH, abs=0.01)
