@@ -147,12 +147,13 @@ def test_classes_differences_and_layers_are_chosen(page) -> None:
 
 
 def test_a_pixel_is_read_with_its_error_and_the_output_without_its_window(page) -> None:
-    point(page, 7, 16)
+    # The centre of the window at (6, 15) is nearest.
+    point(page, 8, 17)
     index = int(np.flatnonzero((ORIGINS == [6, 15]).all(1))[0])
     first, place, second = page.inner_text("#readout").splitlines()
-    assert first.startswith(f"{MAPS[0, 7, 16]:+.3g}".replace("-", "\u2212")[:4])
-    assert f"{ERRORS[0, 7, 16]:.2g}"[:3] in first
-    assert place == "row 7, column 16"
+    assert first.startswith(f"{MAPS[0, 8, 17]:+.3g}".replace("-", "\u2212")[:4])
+    assert f"{ERRORS[0, 8, 17]:.2g}"[:3] in first
+    assert place == "row 8, column 17"
     assert second.startswith(f"p = 0.75, without its window {NUMBERS.without[0, index]:.3g}"[:33])
     assert not page.is_visible("#inside-shown")
     point(page, 1, 1)
