@@ -73,8 +73,11 @@ class WindowNumbers(NamedTuple):
     def rows(self, order: Sequence[int] | np.ndarray) -> WindowNumbers:
         """Return the rows in another order."""
         index = np.asarray(order)
-        return WindowNumbers(
-            self.quantity, *(None if each is None else each[index] for each in self[1:])
+        return self._replace(
+            value=self.value[index],
+            without=None if self.without is None else self.without[index],
+            relevance=self.relevance[index],
+            standard_error=self.standard_error[index],
         )
 
 
