@@ -280,8 +280,7 @@ def _one(
         run = Run(request, target)
         for explanation in run.stages():
             explaining = time.monotonic() - set_up
-            fills = outputs.fills(request, explanation)
-            outputs.write(explanation, image.name, fills=fills, **how)
+            outputs.write(explanation, image.name, request, **how)
             if preview:
                 staged(explanation, outputs)
     except KeyboardInterrupt:

@@ -75,24 +75,24 @@ class Outputs(NamedTuple):
         self,
         explanation: Explanation,
         photo: str,
+        request: Request,
         *,
-        fills: WindowSamples | None,
         show_error: bool,
         mute_uncertain: bool,
     ) -> None:
-        """Write the numbers, with the name of the photo, then the picture or page."""
+        """Write the numbers, with the name of the photo, then the picture or page of a request."""
         settings = explanation.settings | {"photo": photo}
         explanation = dataclasses.replace(explanation, settings=settings)
         explanation.save(self.numbers)
         self.draw(
             explanation,
             self.picture,
-            fills=fills,
+            fills=self._fills(request, explanation),
             show_error=show_error,
             mute_uncertain=mute_uncertain,
         )
 
-    def fills(self, request: Request, explanation: Explanation) -> WindowSamples | None:
+    def _fills(self, request: Request, explanation: Explanation) -> WindowSamples | None:
         """Return what a run put into windows, where it ends in a page that can show it."""
         grid = request.grid
         page = self.picture.suffix.lower() == PAGE
