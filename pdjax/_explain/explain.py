@@ -302,6 +302,9 @@ def _settings(request: Request, target: Target) -> dict[str, object]:
         "measure": find_measure(request.measure).name,
         "engine": request.engine,
         "num_training_images": net.num_training_images,
+        "num_classes": named_by_channel(
+            {layer: net.heads[layer].num_classes for layer in target.classes}, channels
+        ),
         "probabilities": tuple(probabilities),
         "outputs": named_by_channel(
             {layer: net.heads[layer].kind for layer in target.classes}, channels

@@ -280,7 +280,7 @@ def _one(
         run = Run(request, target)
         for explanation in run.stages():
             explaining = time.monotonic() - set_up
-            outputs.write(explanation, image.name, **how)
+            outputs.write(explanation, image.name, request, **how)
             if preview:
                 staged(explanation, outputs)
     except KeyboardInterrupt:
