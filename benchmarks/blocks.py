@@ -12,9 +12,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from pdjax._explain.draws import Worker, design_of, make_worker, pool
+from pdjax._explain.draws import pool
 from pdjax._explain.request import Request
 from pdjax._explain.target import Target
+from pdjax._explain.workers import Worker, design_of, make_worker
 from pdjax.method.maps import relevance_maps
 from pdjax.method.marginalize import Moments
 from pdjax.method.schemes import Scheme
@@ -95,7 +96,8 @@ def set_up(request: Request) -> Setup:
     """Set up what `pdjax.explain` would run."""
     request.check()
     target = Target.of(request)
-    worker = make_worker(request, target, design_of(request, target))
+    design = design_of(request, target)
+    worker = make_worker(request, target, design, batch_size=request.batch_size)
     return Setup(request.grid, request.scheme, target, worker)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from pdjax._precision import PRECISIONS
 from pdjax.method.schemes import SCHEMES
 
 __all__ = ["caption_of", "stride_in_words"]
@@ -29,9 +30,12 @@ def caption_of(settings: Mapping[str, Any]) -> str:
     # Files that were written before there was a choice have independent samples.
     scheme = settings.get("sampling", SCHEMES[0])
     samples += "" if scheme == SCHEMES[0] else f" ({scheme})"
+    # Files that were written before there was a choice do not say it.
+    precision = settings.get("precision") or PRECISIONS[0]
+    rounded = "" if precision == PRECISIONS[0] else f" with products in {precision} precision"
     return (
         f"{settings['model']}; {settings['sampler']}; "
-        f"{hidden}, {samples}, {settings['passes']:,} forward passes"
+        f"{hidden}, {samples}, {settings['passes']:,} forward passes{rounded}"
     )
 
 

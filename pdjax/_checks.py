@@ -130,6 +130,15 @@ def check_choice(argument: str, value: Any, choices: Iterable[str]) -> str:
     return value
 
 
+def check_gigabytes(value: Any, argument: str = "max_memory") -> None:
+    """Raise unless this is None or a number above 0."""
+    number = isinstance(value, int | float | np.floating) and not isinstance(value, bool)
+    if value is not None and not (number and value > 0):
+        raise ArgumentValueError(
+            argument, "must be a number of gigabytes above 0, such as 4", value=value
+        )
+
+
 def check_pair(argument: str, value: Any) -> tuple[float, float] | None:
     """Return None or a pair (low, high) with low below high, or raise."""
     if value is None:

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import math
 from contextlib import AbstractContextManager
 from typing import Any
 
 import jax
 import jax.experimental
 
-__all__ = ["default_device", "device_count", "double_precision", "memory_bytes", "platform"]
+__all__ = [
+    "default_device",
+    "device_count",
+    "double_precision",
+    "host",
+    "memory_bytes",
+    "out_of_memory",
+    "platform",
+]
 
 ASSUMED_BYTES = {"cpu": 4 * 2**30}
 """Memory assumed of a device that does not tell, by platform. On a CPU others use it too, so this
@@ -24,6 +33,14 @@ def default_device() -> jax.Device:
         return jax.local_devices()[0]
     # JAX takes the name of a platform, such as "cpu", for the first device of it.
     return jax.local_devices(backend=chosen)[0] if isinstance(chosen, str) else chosen
+
+
+def host() -> jax.Device:
+    """Return the CPU, where float64 is at hand, or the default device if JAX has been denied it."""
+    try:
+        return jax.local_devices(backend="cpu")[0]
+    except RuntimeError:
+        return default_device()
 
 
 def platform() -> str:
@@ -42,11 +59,19 @@ def double_precision() -> AbstractContextManager[Any]:
     return module.enable_x64(True)
 
 
-def memory_bytes() -> int:
-    """Return the bytes that the default device has for arrays, assumed where it does not tell."""
+def memory_bytes(most: float | None = None) -> int:
+    """Return the bytes that the default device has for arrays, assumed where it does not tell.
+
+    ``most`` is an upper limit, in gigabytes.
+    """
     stats = default_device().memory_stats() or {}
     assumed = ASSUMED_BYTES.get(platform(), ASSUMED_BYTES_ELSEWHERE)
-    return int(stats.get("bytes_limit", assumed))
+    return int(min(stats.get("bytes_limit", assumed), math.inf if most is None else most * 1e9))
+
+
+def out_of_memory(error: jax.errors.JaxRuntimeError) -> bool:
+    """Whether a device failed because its memory did not suffice."""
+    return "RESOURCE_EXHAUSTED" in str(error) or "out of memory" in str(error).lower()
 
 
 def _chosen() -> Any:

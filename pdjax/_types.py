@@ -118,6 +118,15 @@ def is_random(sampler: Any) -> bool:
     return bool(getattr(sampler, "random", not sampler.constant))
 
 
+def has_shared_samples(sampler: Any) -> bool:
+    """Whether sample s of every window is taken from one thing, such as image s of a few.
+
+    It is where nothing is random and samples differ: then chance is in what they are taken from,
+    and errors of windows go together.
+    """
+    return not (sampler.constant or is_random(sampler))
+
+
 def static(**options: Any) -> Any:
     """Declare a field of a PyTree dataclass that is no array, but a setting: hashable."""
     return dataclasses.field(metadata={"static": True}, **options)

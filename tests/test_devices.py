@@ -1,4 +1,4 @@
-"""One way to find the device, which respects the one that is set as default."""
+"""One way to find the device, which respects the one that is set as default; float64 on the CPU."""
 
 from __future__ import annotations
 
@@ -34,11 +34,31 @@ def test_memory_is_what_the_device_says_or_assumed() -> None:
 
 SECOND_OF_TWO = """
 import jax
+import numpy as np
 from pdjax._devices import default_device, device_count
+from pdjax.statistics import textures
 assert device_count() == 2
 jax.config.update("jax_default_device", jax.local_devices()[1])
 assert default_device().id == 1
 assert device_count() == 1
+
+
+def climb(state, rows, *others):
+    arrays = (state.weights, state.spectra, rows)
+    assert {device.id for array in arrays for device in array.devices()} == {0}
+    assert rows.dtype == np.float64
+    raise StopIteration
+
+
+textures.climb = climb
+images = np.random.default_rng(0).random((4, 12, 12, 1))
+sizes = {"patch": 3, "max_patch": 4, "num_patches": 100, "textures": 1, "contrasts": 1}
+try:
+    textures.PatchMixture.fit(list(images), jax.random.key(0), **sizes)
+except StopIteration:
+    pass
+else:
+    raise AssertionError("nothing was fitted")
 jax.config.update("jax_default_device", "cpu")
 assert default_device().id == 0
 """

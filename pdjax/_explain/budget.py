@@ -21,7 +21,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from pdjax._checks import ArgumentValueError, check_count
-from pdjax._types import Sampler, is_random
+from pdjax._types import Sampler, has_shared_samples
 from pdjax.method.maps import Maps
 from pdjax.method.regions import RegionGrid
 from pdjax.method.windows import WindowGrid, root_bias
@@ -73,7 +73,7 @@ class Budget:
     def check(self, windows: int, images_per_draw: int, sampler: Sampler) -> None:
         """Raise ValueError where the first round is too much, or another one would say nothing."""
         # Where all samples are the same, the first round leaves no error to be met.
-        if self.given and not (sampler.constant or is_random(sampler)):
+        if self.given and has_shared_samples(sampler):
             raise ArgumentValueError(
                 "max_passes" if self.target_error is None else "target_error",
                 "needs a sampler that gives other samples when it is drawn from again",

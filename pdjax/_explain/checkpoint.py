@@ -16,6 +16,7 @@ from pdjax._checks import ArgumentValueError
 from pdjax._explain.request import Request
 from pdjax._explain.target import Target
 from pdjax._files import read_npz, write_npz
+from pdjax._precision import cancels
 from pdjax.method.measures import find_measure
 from pdjax.samplers import (
     Blur,
@@ -23,7 +24,6 @@ from pdjax.samplers import (
     ConditionalMixture,
     Constant,
     ImageMean,
-    Marginal,
 )
 
 __all__ = ["Checkpoint", "digest"]
@@ -34,7 +34,10 @@ USUAL = ("softmax", "values")
 """What outputs hold in files that do not say it."""
 
 PARTS = ("where", "channels", "regions")
-"""Arguments that hide a part, which runs without them do not mention."""
+"""Arguments that hide a part."""
+
+UNMENTIONED = (*PARTS, "precision")
+"""Arguments that runs do not mention where they are left out."""
 
 SAME_OUTPUT = 1e-3
 """How far outputs of one network may lie apart, as a share of the largest of an array.
@@ -146,7 +149,7 @@ class Checkpoint:
         own, former = self._run, {**self._run, **self._formerly}
         return [
             name
-            for name in dict.fromkeys((*own, *PARTS))
+            for name in dict.fromkeys((*own, *UNMENTIONED))
             if run.get(name) not in (own.get(name), former.get(name))
         ]
 
@@ -188,6 +191,11 @@ def _describe(request: Request, target: Target) -> dict[str, str]:
     kinds = {layer: net.heads[layer].kind for layer in target.classes}
     if unusual := {layer: kind for layer, kind in kinds.items() if kind not in USUAL}:
         described["outputs"] = str(unusual)
+    if request.design.shared:
+        # Runs of before do not have what errors follow from.
+        described["errors"] = "samples are those of all windows"
+    if cancels(request.precision):
+        described["precision"] = request.precision
     given = {"where": request.part, "channels": request.hidden_channels, "regions": request.regions}
     described |= {name: digest(given[name]) for name in PARTS if given[name] is not None}
     if request.bias_correction:
@@ -208,7 +216,7 @@ def _describe_formerly(request: Request) -> dict[str, str]:
                 # The contrast of windows was always that of their rings.
                 own = factors.weights, factors.scales, factors.root, factors.covariance
                 former = (*own, factors.whitener)
-        case Marginal(window=settings) | Constant(window=settings):
+        case Constant(window=settings):
             pass
         case ImageMean() | Blur():
             settings = sampler

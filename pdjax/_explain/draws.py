@@ -4,34 +4,19 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterator
-from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from pdjax._devices import device_count
 from pdjax._explain.checkpoint import Checkpoint
-from pdjax._explain.hidden_regions import HiddenRegions
 from pdjax._explain.request import Request
 from pdjax._explain.target import Target, check_finite
-from pdjax._explain.trial import faster
+from pdjax._explain.workers import Worker, Workers, design_of
 from pdjax._progress import progress_bar
-from pdjax._types import Sampler
-from pdjax.method.evaluation import Engine, Evaluation, evaluate_at
-from pdjax.method.marginalize import (
-    Design,
-    Moments,
-    draw,
-    moments,
-    shard_over_devices,
-    summarise,
-)
-from pdjax.method.windows import paste
+from pdjax.method.marginalize import Moments, summarise
 
-__all__ = ["Draws", "Worker", "design_of", "make_worker", "pool"]
-
-CALLABLE_BATCH_SIZE = 32
+__all__ = ["Draws", "pool"]
 
 
 class Draws:
@@ -70,9 +55,8 @@ class Draws:
         pattern = jax.eval_shape(functools.partial(summarise, design=design), one_window)
         self._parts, self.kept, self._draws = checkpoint.restore(pattern, _order(request))
         self._done = self.kept
-        self._worker = make_worker(
-            request, target, design, max(0, len(request.chosen(request.grid)) - self._done)
-        )
+        left = max(0, len(request.chosen(request.grid)) - self._done)
+        self._workers = Workers(request, target, design, left)
         self.times = np.bincount(self._draws[:, 0], minlength=self._grid.size)
         self._images = design.images_per_draw
         initial = self._done * self._images
@@ -104,9 +88,14 @@ class Draws:
         # Draws that are left of a later stage, from before an interruption, can wait.
         wanted = self._draws[:, 1] < times[self._draws[:, 0]]
         draws = self._draws[: np.max(np.flatnonzero(wanted), initial=-1) + 1]
-        for start, result in _one_ahead(self._worker, draws, self._done):
+        if self._done < len(draws):
+            self._workers.do(functools.partial(self._advance, draws))
+
+    def _advance(self, draws: np.ndarray, worker: Worker) -> None:
+        """Do what is left of these draws."""
+        for start, result in _one_ahead(worker, draws, self._done):
             check_finite(result.mean, f"with a window hidden (draw {start} or one soon after)")
-            count = min(self._worker.draws, len(draws) - start)
+            count = min(worker.draws, len(draws) - start)
             self._parts.append(jax.tree.map(lambda a, n=count: np.asarray(a)[:n], result))
             self._done += count
             self._bar.update(count * self._images)
@@ -121,7 +110,7 @@ class Draws:
     @property
     def rates(self) -> dict[str, float]:
         """Images a second of the engines that were tried at the start; empty where none were."""
-        return getattr(self._worker, "rates", {})
+        return getattr(self._workers.worker, "rates", {})
 
     @property
     def replicates(self) -> np.ndarray:
@@ -153,10 +142,10 @@ def pool(moments: Moments, windows: np.ndarray, size: int, replicates: int) -> M
         squares = (replicates - 1) * np.asarray(variance, np.float64) + replicates * between
         return over(total(squares), times * replicates - 1)
 
-    mean = jax.tree.map(lambda a: over(total(a), times), moments.mean)
+    mean, own = jax.tree.map(lambda a: over(total(a), times), (moments.mean, moments.own))
     variance = jax.tree.map(spread, moments.mean, mean, moments.variance)
     bias = jax.tree.map(lambda a: over(total(a), np.square(times)), moments.bias)
-    joined = Moments(mean, variance, bias)
+    joined = Moments(mean, variance, bias, own)
     return jax.tree.map(lambda new, old: jnp.asarray(new, old.dtype), joined, moments)
 
 
@@ -184,142 +173,3 @@ def _one_ahead(worker: Worker, draws: np.ndarray, done: int) -> Iterator[tuple[i
         waiting = ahead
     if waiting is not None:
         yield waiting[0], jax.device_get(waiting[1])
-
-
-def design_of(request: Request, target: Target) -> Design:
-    """Return which windows are drawn, how, and what is made of them."""
-    bias = target.readings.jackknife if request.bias_correction else None
-    return Design(request.grid, request.scheme, bias, request.hidden_channels)
-
-
-@runtime_checkable
-class Worker(Protocol):
-    """From draws of windows, ints ``(n, 2)`` as `moments` takes them, to `Moments`.
-
-    Attributes
-    ----------
-    draws : int
-        How many are best given to it in one call.
-    """
-
-    draws: int
-
-    def __call__(self, draws: np.ndarray) -> Moments: ...
-
-
-def make_worker(request: Request, target: Target, design: Design, left: int = 0) -> Worker:
-    """Bind everything but the draws, of which so many are left: what is made here compiles once."""
-    if request.plain:
-        return _CallableWorker(request, target, design)
-    regions = HiddenRegions.of(request, target.field)
-    if regions is not None:
-        return _RegionWorker(request, target, design, regions)
-    make = functools.partial(_JaxWorker, request, target, design)
-    return faster(make, request.how, design, left)
-
-
-class _Scene(NamedTuple):
-    """What is the same in every call, and traced: the image, its sampler and the key."""
-
-    image: jax.Array
-    sampler: Sampler
-    rng_key: jax.Array
-
-
-class _JaxWorker:
-    """Evaluate a network written in JAX, on all devices."""
-
-    def __init__(self, request: Request, target: Target, design: Design, how: Engine) -> None:
-        self._scene = _Scene(target.field, request.sampler, request.rng_key)
-        self._design, self._inputs = design, target.inputs
-        self.rates: dict[str, float] = {}
-        self._devices = device_count()
-        self.evaluation = _prepared(request, target, design, how)
-        self.draws = self._devices * design.windows_at_once(self.evaluation.batch_size)
-
-    def __call__(self, draws: np.ndarray) -> Moments:
-        rows = jnp.asarray(draws, jnp.int32)
-        return _moments(
-            self._design, self._devices, self.evaluation, self._inputs, self._scene, rows
-        )
-
-
-class _RegionWorker:
-    """Evaluate a network written in JAX where regions are hidden, which are drawn on the host."""
-
-    def __init__(
-        self, request: Request, target: Target, design: Design, regions: HiddenRegions
-    ) -> None:
-        self._design, self._inputs, self._regions = design, target.inputs, regions
-        self._evaluation = _prepared(request, target, design, request.how)
-        self.draws = design.windows_at_once(self._evaluation.batch_size)
-
-    def __call__(self, draws: np.ndarray) -> Moments:
-        origins, patches = self._regions.draw(draws)
-        return _moments_at(self._design, self._evaluation, self._inputs, origins, patches)
-
-
-class _CallableWorker:
-    """Sample in JAX, and hand batches of perturbed images to a plain callable as NumPy arrays."""
-
-    def __init__(self, request: Request, target: Target, design: Design) -> None:
-        self._regions = HiddenRegions.of(request, target.field)
-        self._scene = _Scene(target.field, request.sampler, request.rng_key)
-        self._design, self._inputs, self._readings = design, target.inputs, target.readings
-        self._batch_size = request.batch_size or CALLABLE_BATCH_SIZE
-        self.draws = design.windows_at_once(self._batch_size)
-
-    def __call__(self, draws: np.ndarray) -> Moments:
-        if self._regions is None:
-            images = _perturbed(self._design, self._scene, jnp.asarray(draws, jnp.int32))
-        else:
-            images = _pasted(self._scene.image, *self._regions.draw(draws))
-        size = self._batch_size
-        outputs = [self._read(images[i : i + size]) for i in range(0, len(images), size)]
-        joined = jax.tree.map(lambda *parts: jnp.concatenate(parts), *outputs)
-        return summarise(joined, self._design)
-
-    def _read(self, images: jax.Array) -> Any:
-        params, classes = self._inputs
-        images_there: Any = np.asarray(images)
-        outputs = self._readings.predict(params, images_there, self._readings.layers)
-        arrays = {layer: jnp.asarray(np.asarray(a)) for layer, a in outputs.items()}
-        return self._readings.reduce(arrays, classes)
-
-
-@functools.partial(jax.jit, static_argnums=(0, 1))
-def _moments(
-    design: Design,
-    devices: int,
-    evaluation: Evaluation,
-    inputs: Any,
-    scene: _Scene,
-    draws: jax.Array,
-) -> Moments:
-    def step(evaluation: Evaluation, inputs: Any, scene: _Scene, draws: jax.Array) -> Moments:
-        return moments(evaluation, inputs, *scene, draws, design)
-
-    return shard_over_devices(step, devices)(evaluation, inputs, scene, draws)
-
-
-@functools.partial(jax.jit, static_argnums=0)
-def _perturbed(design: Design, scene: _Scene, draws: jax.Array) -> jax.Array:
-    return _pasted(scene.image, *draw(*scene, draws, design))
-
-
-@jax.jit
-def _pasted(image: jax.Array, origins: jax.Array, patches: jax.Array) -> jax.Array:
-    pasted = jax.vmap(jax.vmap(paste, (None, 0, None)), (None, 0, 0))(image, patches, origins)
-    return pasted.reshape(-1, *image.shape)
-
-
-@functools.partial(jax.jit, static_argnums=0)
-def _moments_at(
-    design: Design, evaluation: Evaluation, inputs: Any, origins: jax.Array, patches: jax.Array
-) -> Moments:
-    return summarise(evaluate_at(evaluation, inputs, origins, patches), design)
-
-
-def _prepared(request: Request, target: Target, design: Design, how: Engine) -> Evaluation:
-    images = len(request.chosen(request.grid)) * design.images_per_draw
-    return how.prepare(target.readings, target.inputs, target.field, design.grid.window, images)

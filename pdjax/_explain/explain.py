@@ -20,10 +20,11 @@ from pdjax._types import Sampler
 from pdjax.explanation import Explanation
 from pdjax.method.channels import named_by_channel
 from pdjax.method.maps import Maps, relevance_maps
+from pdjax.method.marginalize import Moments
 from pdjax.method.measures import find_measure
 from pdjax.method.reference import warn_of_rounding
 from pdjax.method.regions import RegionGrid
-from pdjax.method.units import Readout, readouts_by_channel
+from pdjax.method.units import Reading, Readout, readouts_by_channel
 from pdjax.method.windows import WindowGrid
 
 __all__ = ["Run", "explain", "preview"]
@@ -98,6 +99,15 @@ def explain(request: Request) -> Explanation:
         Perturbed images evaluated at once, at most; by default what is predicted to be fastest.
     lowerings : bool
         Whether operations are put in the form that the device runs fastest.
+    precision : {"highest", "high", "default"}
+        Of the products of the network, wherever it does not ask for one itself: in float32; on TPUs
+        of three bfloat16 parts and on GPUs in TF32; as the device is fastest, in bfloat16 on TPUs
+        and in TF32 on GPUs. With the latter two, windows are compared with what the same program
+        gives for their own contents, one more pass for each draw of a window, so that rounding
+        cancels. A callable has its own precision.
+    max_memory : float, optional
+        Gigabytes of the device's memory to plan batches for, at most; by default what it has.
+        Where that does not suffice after all, batches are halved.
     progress : bool
         Whether to show a progress bar, in forward passes.
     checkpoint : path, optional
@@ -229,8 +239,12 @@ class Run:
     def _warn(self, draws: Draws) -> None:
         drawn = draws.times > 0
         mean = jax.tree.map(lambda a: np.asarray(a)[drawn], draws.moments().mean)
-        reference = named_by_channel(self.target.reference, self.request.hidden_channels)
-        warn_of_rounding(self._readouts, reference, mean)
+        warn_of_rounding(self._readouts, self._reference(draws.moments()), mean)
+
+    def _reference(self, moments: Moments) -> dict[str, Reading]:
+        """What windows are compared with: the image as it is, or the same by window."""
+        own = self.target.reference if moments.own is None else moments.own
+        return named_by_channel(own, self.request.hidden_channels)
 
     @functools.cached_property
     def _readouts(self) -> tuple[Readout, ...]:
@@ -242,7 +256,7 @@ class Run:
         chosen = self.request.among_all(grid)
         moments = jax.tree.map(lambda a: a[chosen], draws.moments())
         replicates = jnp.asarray(draws.replicates[chosen], jnp.int32)
-        reference = named_by_channel(self.target.reference, self.request.hidden_channels)
+        reference = self._reference(moments)
         part = None if self.request.part is None else jnp.asarray(self.request.part)
         return relevance_maps(reference, moments, replicates, grid, self._readouts, part)
 
@@ -301,6 +315,7 @@ def _settings(request: Request, target: Target) -> dict[str, object]:
         "max_passes": request.budget.max_passes,
         "measure": find_measure(request.measure).name,
         "engine": request.engine,
+        "precision": None if request.plain else request.precision,
         "num_training_images": net.num_training_images,
         "num_classes": named_by_channel(
             {layer: net.heads[layer].num_classes for layer in target.classes}, channels

@@ -29,28 +29,30 @@ from pdjax._checks import (
     Bounds,
     check_choice,
     check_count,
+    check_gigabytes,
     check_image,
     check_key,
     check_sampler,
-    is_integer,
     remedy_for_shape,
 )
 from pdjax._explain.budget import Budget
 from pdjax._explain.classes import select_classes
 from pdjax._files import writable_folder
 from pdjax._functions import image_dtype
-from pdjax._types import Array, Float, GridSampler, Key, Sampler
+from pdjax._precision import PRECISIONS, cancels
+from pdjax._types import Array, Float, GridSampler, Key, Sampler, has_shared_samples
 from pdjax.classifier import Classifier, Labels, check_layers, wrap_callable
 from pdjax.method.channels import Channels, check_channels
 from pdjax.method.evaluation import ENGINES, Engine
+from pdjax.method.marginalize import Design
 from pdjax.method.measures import Measure, find_measure
 from pdjax.method.regions import RegionGrid
 from pdjax.method.schemes import SCHEMES, Scheme
 from pdjax.method.where import Part, check_where
-from pdjax.method.windows import WindowGrid
+from pdjax.method.windows import WindowGrid, coarse_to_fine
 from pdjax.samplers.regions import region_contents
 
-__all__ = ["CALLABLE", "PreviewRequest", "Request", "coarse_to_fine"]
+__all__ = ["CALLABLE", "PreviewRequest", "Request"]
 
 CALLABLE = "callable"
 """The engine for a function that is not written in JAX."""
@@ -81,6 +83,8 @@ class Request:
     engine: str = ENGINES[0]
     batch_size: int | None = None
     lowerings: bool = True
+    precision: str = PRECISIONS[0]
+    max_memory: float | int | None = None
     progress: bool = False
     checkpoint: str | os.PathLike[str] | None = None
     bounds: Asked = AUTO
@@ -94,6 +98,14 @@ class Request:
         check_key(self.rng_key)
         check_choice("engine", self.engine, (*ENGINES, CALLABLE))
         find_measure(self.measure)
+        if cancels(self.precision) and self.plain:
+            raise ArgumentValueError(
+                "precision",
+                "is for networks written in JAX",
+                "set that of the callable where it is made, and leave this out",
+                value=self.precision,
+            )
+        check_gigabytes(self.max_memory)
         if self.batch_size is not None:
             batch_size = check_count("batch_size", self.batch_size)
             object.__setattr__(self, "batch_size", batch_size)
@@ -178,7 +190,7 @@ class Request:
     @property
     def how(self) -> Engine:
         """How a network written in JAX is evaluated."""
-        return Engine(self.engine, self.batch_size, self.lowerings)
+        return Engine(self.engine, self.batch_size, self.lowerings, self.max_memory)
 
     @property
     def stages(self) -> tuple[int | tuple[int, ...], ...]:
@@ -228,7 +240,15 @@ class Request:
     @functools.cached_property
     def images_per_draw(self) -> int:
         """Images that are evaluated in a draw of one window."""
-        return self.scheme.num_samples * len(self.hidden_channels or (0,))
+        return self.design.images_per_draw
+
+    @property
+    def design(self) -> Design:
+        """Which windows are drawn, and how; what is made of them is still to be added."""
+        # Of regions, which do not overlap, no pixel has more than one.
+        shared = self.regions is None and has_shared_samples(self.sampler)
+        own = cancels(self.precision)
+        return Design(self.grid, self.scheme, None, self.hidden_channels, own, shared)
 
     @property
     def deciding(self) -> str:
@@ -377,19 +397,3 @@ class PreviewRequest(Request):
         if self.strides is not None:
             return tuple(self.strides)
         return coarse_to_fine(self.stride, self.sampler.window)
-
-
-def coarse_to_fine(
-    stride: int | tuple[int, ...], window: Sequence[int]
-) -> tuple[int | tuple[int, ...], ...]:
-    """Return the stride after up to three coarser ones, each twice the next.
-
-    Examples
-    --------
-    >>> coarse_to_fine(1, (10, 10)), coarse_to_fine(5, (12, 10)), coarse_to_fine(8, (10, 10))
-    ((8, 4, 2, 1), (10, 5), (8,))
-    """
-    if not is_integer(stride):
-        return (stride,)
-    strides = (stride * 2**k for k in (3, 2, 1))
-    return (*(coarse for coarse in strides if coarse <= min(window)), stride)

@@ -12,6 +12,7 @@ import numpy as np
 
 from pdjax._checks import ArgumentValueError
 from pdjax._explain.request import Request
+from pdjax._precision import AtPrecision
 from pdjax._types import Array, Float, Params, Predict
 from pdjax.jaxprs.cut import FromLayer
 from pdjax.jaxprs.lowerings import tuned
@@ -58,10 +59,10 @@ class Target(NamedTuple):
             If units do not exist, layers do not depend on the start, or the network returns NaN,
             what its outputs are not said to hold, or something else each time.
         """
-        net, start = request.classifier, request.start
+        net, start, predict = request.classifier, request.start, _network(request)
         layers, deciding = request.wanted_layers, request.deciding
         first = () if start is None else (start,)
-        outputs = _outputs(request, tuple(dict.fromkeys((*first, *layers, deciding))))
+        outputs = _outputs(request, predict, tuple(dict.fromkeys((*first, *layers, deciding))))
         heads = {layer: head for layer, head in net.heads.items() if layer in layers}
         chosen = {layer: request.chosen_classes(layer, outputs) for layer in heads}
         reads = readouts(
@@ -71,13 +72,13 @@ class Target(NamedTuple):
             measure=find_measure(request.measure),
             units=request.units,
         )
-        readings = Readings(net.predict, reads)
+        readings = Readings(predict, reads)
         indices = {layer: jnp.array(found, jnp.int32) for layer, found in chosen.items()}
         inputs: Any = (net.params, indices)
         reference = readings.reduce(outputs, indices)
         field = request.pixels
         if start is not None:
-            readings = Readings(FromLayer(net.predict, start), reads)
+            readings = Readings(FromLayer(predict, start), reads)
             inputs, field = ((net.params, field), indices), outputs[start][0]
             jax.eval_shape(readings, inputs, field[None])
         names = {
@@ -105,7 +106,13 @@ def check_finite(outputs: Mapping[str, Any], where: str) -> None:
             )
 
 
-def _outputs(request: Request, layers: tuple[str, ...]) -> dict[str, jax.Array]:
+def _network(request: Request) -> Predict:
+    """Return the network with the precision that is asked for; a callable has its own."""
+    predict = request.classifier.predict
+    return predict if request.plain else AtPrecision(predict, request.precision)
+
+
+def _outputs(request: Request, predict: Predict, layers: tuple[str, ...]) -> dict[str, jax.Array]:
     """What the network gives for the image as it is, checked."""
     net, image = request.classifier, request.pixels
     tried: Mapping[str, Any]
@@ -113,11 +120,11 @@ def _outputs(request: Request, layers: tuple[str, ...]) -> dict[str, jax.Array]:
         both = pairs(np.asarray(image))
         # Some functions take one image at a time.
         batches = both.reshape(4, 1, *image.shape) if request.batch_size == 1 else both
-        asked = [net.predict(net.params, batch, layers) for batch in batches]
+        asked = [predict(net.params, batch, layers) for batch in batches]
         rows = {layer: np.concatenate([np.asarray(of[layer]) for of in asked]) for layer in layers}
         tried = {layer: values.reshape(2, 2, *values.shape[1:]) for layer, values in rows.items()}
     else:
-        tried = _reference(net.predict, net.params, image, layers, request.lowerings)
+        tried = _reference(predict, net.params, image, layers, request.lowerings)
     check_reference(tried, net.heads)
     return {layer: jnp.asarray(tried[layer][0, :1]) for layer in layers}
 

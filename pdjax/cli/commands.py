@@ -9,7 +9,9 @@ import jax
 import typer
 
 import pdjax
+from pdjax._devices import out_of_memory
 from pdjax._drawn import explained
+from pdjax._functions import in_short
 from pdjax.cli.about import add_commands, keep_compiled, versions
 from pdjax.cli.errors import Command, fail
 from pdjax.cli.explain import EXAMPLES, explain
@@ -178,3 +180,7 @@ def main() -> None:
         fail(error)
     except MemoryError:
         fail("out of memory; use a smaller --batch-size")
+    except jax.errors.JaxRuntimeError as error:
+        if out_of_memory(error):
+            fail("the device has too little memory; use a smaller --batch-size, or another one")
+        fail(f"the device failed ({in_short(error)})")

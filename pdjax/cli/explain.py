@@ -34,6 +34,7 @@ from pdjax.cli.options import (
     Images,
     Labels,
     Layers,
+    MaxMemory,
     MaxPasses,
     Mean,
     MeasureName,
@@ -42,6 +43,7 @@ from pdjax.cli.options import (
     OutputsName,
     Overwrite,
     Padding,
+    PrecisionName,
     Preview,
     Progress,
     SamplerName,
@@ -113,10 +115,12 @@ def explain(
     measure: MeasureName = "weight_of_evidence",
     fit: Fit = "crop",
     engine: EngineName = "local",
+    precision: PrecisionName = "highest",
     sampling: Sampling = "independent",
     bias_correction: BiasCorrection = True,
     seed: Seed = 0,
     batch_size: BatchSize = None,
+    max_memory: MaxMemory = None,
     preview: Preview = False,
     checkpoint: CheckpointFile = None,
     show_error: ShowError = False,
@@ -168,8 +172,10 @@ def explain(
             "start": start,
             "measure": measure,
             "engine": engine,
+            "precision": precision,
         }
-        return Job(net, choice, planned, sizes, settings, batch_size, progress)
+        batches = {"batch_size": batch_size, "max_memory": max_memory}
+        return Job(net, choice, planned, sizes, settings, batches, progress)
 
     key = jax.random.key(seed)
     if not are_many(image):
@@ -226,7 +232,7 @@ class Job:
     planned: Planned
     window: tuple[int, int]
     settings: Mapping[str, Any]
-    batch_size: int | None
+    batches: Mapping[str, Any]
     progress: bool
 
     def request(
@@ -238,7 +244,7 @@ class Job:
         **options: Any,
     ) -> Request:
         """Return what is asked of a photograph."""
-        common = {"batch_size": self.batch_size, "progress": self.progress}
+        common = {**self.batches, "progress": self.progress}
         return kind(self.net, photo, sampler, rng_key=key, **{**common, **self.settings, **options})
 
     def sampler(self, request: Request) -> Sampler:

@@ -23,6 +23,7 @@ __all__ = [
     "Images",
     "Labels",
     "Layers",
+    "MaxMemory",
     "MaxPasses",
     "Mean",
     "MeasureName",
@@ -31,6 +32,7 @@ __all__ = [
     "OutputsName",
     "Overwrite",
     "Padding",
+    "PrecisionName",
     "Preview",
     "Progress",
     "SamplerName",
@@ -204,6 +206,14 @@ EngineName = Annotated[
         help="Evaluate what a window can change, or the whole network.", rich_help_panel=SPEED
     ),
 ]
+PrecisionName = Annotated[
+    Literal["highest", "high", "default"],
+    typer.Option(
+        "--precision",
+        help="Of the network's products, where a GPU or TPU has faster ones than float32.",
+        rich_help_panel=SPEED,
+    ),
+]
 Sampling = Annotated[
     Literal["independent", "sobol", "antithetic"],
     typer.Option(help="How the samples of a window go together.", rich_help_panel=HOW),
@@ -217,6 +227,13 @@ BiasCorrection = Annotated[
 Seed = Annotated[int, typer.Option(help="Seed of the samples.", rich_help_panel=HOW)]
 BatchSize = Annotated[
     int | None, typer.Option(min=1, help="Images evaluated at once.", rich_help_panel=SPEED)
+]
+MaxMemory = Annotated[
+    float | None,
+    typer.Option(
+        help="Gigabytes of the device's memory to use, at most. Default: what it has.",
+        rich_help_panel=SPEED,
+    ),
 ]
 CheckpointFile = Annotated[
     Path | None,

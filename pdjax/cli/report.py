@@ -57,9 +57,10 @@ def announce(request: Request, target: Target) -> None:
             budget.max_passes and f"{budget.max_passes:,} are spent",
         )
         until = f"at first, and more until {' or '.join(goal for goal in goals if goal)}"
+    passes = size * request.images_per_draw + 1
     typer.echo(
         f"{size:,} windows with {samples} sample{'s' if samples > 1 else ''} each, "
-        f"{size * samples + 1:,} forward passes {until}"
+        f"{passes:,} forward passes {until}"
     )
 
 

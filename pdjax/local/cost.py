@@ -117,31 +117,37 @@ def schedule(
     platform: str,
     largest_batch: int | None = None,
     num_images: int = 0,
+    memory: float | int = math.inf,
 ) -> Schedule:
     """Find the cheapest way to evaluate a program where windows change its image.
 
-    The boxes do not depend on ``largest_batch``, so that results do not either. From
-    ``num_images``, the images of the whole run, follows what is worth compiling.
+    The boxes do not depend on ``largest_batch`` and ``memory``, the bytes of the device, so that
+    results do not either. From ``num_images``, the images of the whole run, follows what is worth
+    compiling.
     """
     # A box that takes most of its array may cost more than it saves. How much is too much depends
     # on the network and the device, so a few answers are planned through and the cheapest is taken.
     device = DEVICES.get(platform, DEVICES["gpu"])
+    bounded = dataclasses.replace(
+        device,
+        largest_batch=min(largest_batch or device.largest_batch, device.largest_batch),
+        budget=min(device.budget, memory / 4),
+    )
     # Where arrays are rolled, a window that is torn apart changes both ends of an axis. What is
     # planned for all windows holds for that one as well, and would be the whole array: so the
     # others are planned for by themselves, however few images there are.
     usual = usual_places(make_plan(program, window, 1.0)) if len(window) <= MAX_AXES else None
     plans = [make_plan(program, window, share, usual) for share in SHARES]
     if usual is not None:
-        return _torn_apart(plans, usual, device, window, largest_batch)
+        return _torn_apart(plans, usual, device, bounded, window)
     found = [_best_batches(plan, device, device.largest_batch) for plan in plans]
     best = min(range(len(found)), key=lambda index: found[index].seconds)
     chosen = dataclasses.replace(found[best], seconds_whole=found[0].seconds)
     # Only then is the batch bounded: with another bound another plan might be the cheapest, and
     # results would differ in rounding.
-    if largest_batch is not None:
-        bound = min(largest_batch, device.largest_batch)
-        whole = _best_batches(plans[0], device, bound).seconds
-        chosen = _best_batches(plans[best], device, bound)
+    if bounded != device:
+        whole = _best_batches(plans[0], bounded, bounded.largest_batch).seconds
+        chosen = _best_batches(plans[best], bounded, bounded.largest_batch)
         chosen = dataclasses.replace(chosen, seconds_whole=whole)
     affected = any(decision.box for decision in chosen.plan.decisions[: chosen.cut])
     if not affected or len(window) > MAX_AXES:
@@ -159,8 +165,8 @@ def _torn_apart(
     plans: Sequence[Plan],
     usual: Places,
     device: Device,
+    bounded: Device,
     window: tuple[int, ...],
-    largest_batch: int | None,
 ) -> Schedule:
     """Find the cheapest plan for the usual places; all others are regions of their own."""
 
@@ -173,16 +179,16 @@ def _torn_apart(
     best = min(range(len(found)), key=lambda index: found[index].seconds)
     if best == 0:
         # Nothing but whole arrays: one plan does for all places.
-        plain = _best_batches(plans[0], device, min(largest_batch or 2**30, device.largest_batch))
+        plain = _best_batches(plans[0], bounded, bounded.largest_batch)
         every = make_plan(plans[0].program, window, SHARES[0])
         return dataclasses.replace(plain, plans=(every,), seconds_whole=plain.seconds)
     cut, every = found[best].cut, make_plan(plans[best].program, window, SHARES[best])
     # Batches have to be small enough for the windows that change everything, too.
-    batches = 2 ** np.arange(device.largest_batch.bit_length())
-    rows = [_seconds(decision, every, device, batches) for decision in every.decisions[:cut]]
+    batches = 2 ** np.arange(bounded.largest_batch.bit_length())
+    rows = [_seconds(decision, every, bounded, batches) for decision in every.decisions[:cut]]
     fits = np.isfinite(np.sum(rows, 0)) if rows else np.ones(len(batches), bool)
-    largest = min(largest_batch or device.largest_batch, int(batches[fits].max(initial=1)))
-    chosen = _best_batches(plans[best], device, largest, boxes_end(plans[best]))
+    largest = int(batches[fits].max(initial=1))
+    chosen = _best_batches(plans[best], bounded, largest, boxes_end(plans[best]))
     regions = region_plans(every, window, SHARES[best], usual)
     return dataclasses.replace(chosen, plans=regions, seconds_whole=found[0].seconds)
 
@@ -232,5 +238,7 @@ def _seconds(decision: Decision, plan: Plan, device: Device, batches: np.ndarray
         + activations / speed
         + (weights * size / device.memory + device.start) / batches
     )
-    # Three times over: a compiled program holds more at a time than the arrays of one step.
-    return np.where(3 * batches * activations > device.budget, np.inf, seconds)
+    # Three times over: a compiled program holds more at a time than the arrays of one step. One
+    # image has to do, however little there is.
+    too_many = (3 * batches * activations > device.budget) & (batches > 1)
+    return np.where(too_many, np.inf, seconds)

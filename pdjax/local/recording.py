@@ -10,8 +10,9 @@ from typing import Any, TypeVar
 import jax
 import jax.numpy as jnp
 
-from pdjax._checks import ArgumentValueError, check_count, per_axis
-from pdjax._devices import platform
+from pdjax._checks import ArgumentValueError, check_count, check_gigabytes, per_axis
+from pdjax._devices import memory_bytes, platform
+from pdjax._precision import PRECISIONS, AtPrecision
 from pdjax._types import Array, Float, Function, Params, static
 from pdjax.jaxprs.known import with_known
 from pdjax.jaxprs.layout import channels_last
@@ -110,6 +111,8 @@ def record(
     batch_size: int | None = None,
     num_images: int = 0,
     lowerings: bool = True,
+    precision: str = PRECISIONS[0],
+    max_memory: float | None = None,
 ) -> Record:
     """Run a function on an image, and keep what it takes to run it again with a window changed.
 
@@ -135,6 +138,11 @@ def record(
         windows near the border and in the middle apart.
     lowerings : bool
         Whether operations are put in the form that the device runs fastest.
+    precision : {"highest", "high", "default"}
+        Of the products of ``f``, wherever it does not ask for one itself, here and in `evaluate`:
+        float32; on TPUs of three bfloat16 parts and on GPUs TF32; what the device does fastest.
+    max_memory : float, optional
+        Gigabytes of the device's memory to plan batches for, at most; by default what it has.
 
     Returns
     -------
@@ -170,13 +178,15 @@ def record(
             "choose a smaller window",
             value=window,
         )
-    return _record(f, params, image, sides, batch_size, num_images, lowerings)
+    check_gigabytes(max_memory)
+    f, memory = AtPrecision(f, precision), memory_bytes(max_memory)
+    return _record(f, params, image, sides, batch_size, num_images, lowerings, memory)
 
 
 # The plan is made while this is traced, as it depends on shapes alone. Parameters, image and what
 # the function closes over are arguments there and arrays of the record: as constants of a program
 # they would be folded for seconds and stored with it.
-@functools.partial(jax.jit, static_argnums=(0, 3, 4, 5, 6))
+@functools.partial(jax.jit, static_argnums=(0, 3, 4, 5, 6, 7))
 def _record(
     f: Function,
     params: Params,
@@ -185,13 +195,14 @@ def _record(
     batch_size: int | None,
     num_images: int,
     lowerings: bool,
+    memory: int,
 ) -> Record:
     program, constants, outputs = trace(f, params, image[None])
     _check_outputs(outputs)
     program, constants = opened(program, constants, window)
     program = channels_last(program) if lowerings else program
     program = with_known(program, constants)
-    best = schedule(program, window, platform(), batch_size, num_images)
+    best = schedule(program, window, platform(), batch_size, num_images, memory)
     kept, fixed = _needs(best, window)
     facts = Static(
         schedule=best,

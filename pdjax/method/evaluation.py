@@ -53,11 +53,14 @@ class Engine:
         Perturbed images evaluated at once, at most; by default what is predicted to be fastest.
     lowerings : bool
         Whether operations are put in the form that the device runs fastest.
+    max_memory : float, optional
+        Gigabytes of the device to plan for, at most; by default what it has.
     """
 
     engine: str = ENGINES[0]
     batch_size: int | None = None
     lowerings: bool = True
+    max_memory: float | None = None
 
     def __post_init__(self) -> None:
         check_choice("engine", self.engine, ENGINES)
@@ -86,8 +89,9 @@ class Engine:
                 batch_size=self.batch_size,
                 num_images=num_images,
                 lowerings=self.lowerings,
+                max_memory=self.max_memory,
             )
-        batch_size = self.batch_size or suggest_batch_size(f, params, image)
+        batch_size = self.batch_size or suggest_batch_size(f, params, image, self.max_memory)
         return Dense(image, f, batch_size, self.lowerings)
 
 
@@ -113,13 +117,19 @@ def evaluate_at(
     return map_in_groups(some, pairs, each)
 
 
-def suggest_batch_size(f: Function, params: Params, image: Float[Array, "*spatial c"]) -> int:
+def suggest_batch_size(
+    f: Function,
+    params: Params,
+    image: Float[Array, "*spatial c"],
+    max_memory: float | None = None,
+) -> int:
     """Perturbed images to evaluate at once, by what they and the parameters take of the memory.
 
     On a CPU small batches stay in the cache, but the parameters are read once a batch: the batch
     is as large as it takes for that to add an eighth at most to the bytes read and written,
     between 4 and 64 images. Elsewhere it is up to 512 images. In both cases the largest step of
-    ``f``, three times over, takes at most a quarter of the device's memory.
+    ``f``, three times over, takes at most a quarter of the device's memory, of which
+    ``max_memory`` gigabytes may be used.
     """
     one, two = (
         _step_bytes(f, params, jax.ShapeDtypeStruct((n, *image.shape), image.dtype)) for n in (1, 2)
@@ -130,7 +140,7 @@ def suggest_batch_size(f: Function, params: Params, image: Float[Array, "*spatia
     if platform() == "cpu":
         parameters = sum(leaf.nbytes for leaf in jax.tree.leaves(params))
         wanted = int(np.clip(8 * parameters / max(sum(steps), 1), 4, 64))
-    memory = memory_bytes() // 4
+    memory = memory_bytes(max_memory) // 4
     return int(np.clip(memory // max(3 * max(steps, default=0), 1), 1, wanted))
 
 

@@ -55,7 +55,8 @@ def relevance_maps(
     Parameters
     ----------
     reference : dict
-        What `pdjax.method.units.Readings` gives for the unperturbed image, arrays ``(1, units)``.
+        What `pdjax.method.units.Readings` gives for the unperturbed image, arrays ``(1, units)``,
+        or ``(windows, units)`` where each window is compared with its own contents.
     moments : Moments
         What `marginalize` gives for it, arrays ``(windows, units)``. Where there is a bias of the
         relevance, it is subtracted, but never more of it than one standard error: where the
@@ -90,6 +91,9 @@ def relevance_maps(
             )
             relevance, error = on_grid(relevance), on_grid(error)
             average, spread = grid.average(relevance), grid.average_error(error, freedom)
+            if moments.shared is not None:
+                apart = moments.shared[layer].whole
+                spread = _error_of_shared(ACTIVATION_DIFFERENCE, mean.whole, apart, grid, drawn)
             maps.layer_relevance[layer] = only(average[0], where)
             maps.layer_standard_error[layer] = only(spread[0], where)
             value, mean, variance = value.units, mean.units, variance.units
@@ -100,12 +104,19 @@ def relevance_maps(
             lost = _differ(mean, measure.resolved(value, mean)[1])
             relevance -= jnp.where(lost, 0, bias)
         relevance, error = on_grid(relevance), on_grid(error)
+        if moments.shared is None:
+            spread = grid.average_error(error, freedom)
+        else:
+            apart = moments.shared[layer]
+            apart = apart.units if isinstance(apart, Hidden) else apart
+            resolved = measure.resolved(value, mean)[1]
+            spread = _error_of_shared(measure, resolved, apart, grid, drawn)
         windows, pixels = (None, None) if where is None else (drawn[None], where[None])
         window_error = error / root_bias(freedom.astype(error.dtype))[None]
         maps.window_relevance[layer] = only(relevance, windows)
         maps.window_standard_error[layer] = only(window_error, windows)
         maps.relevance[layer] = only(grid.average(relevance), pixels)
-        maps.standard_error[layer] = only(grid.average_error(error, freedom), pixels)
+        maps.standard_error[layer] = only(spread, pixels)
     return maps
 
 
@@ -126,6 +137,36 @@ def _relevance(
     error = jnp.where(square > 0, jnp.sqrt(jnp.where(square > 0, square, 1)), square)
     resolved = measure.resolved(value, mean)[1]
     return measure.difference(value, mean), measure.standard_error(resolved, error)
+
+
+def _error_of_shared(
+    measure: Measure,
+    mean: Probability | jax.Array,
+    apart: Probability | jax.Array,
+    grid: WindowGrid | RegionGrid,
+    drawn: jax.Array,
+) -> jax.Array:
+    """Standard error of pixels ``(units, *spatial)`` whose windows have their samples in common.
+
+    Sample s moves the relevance of all windows on a pixel together, by what it is apart from their
+    means, times the slope of the measure. The error is the spread of these averages over samples,
+    with as many degrees of freedom as one window has.
+    """
+    if isinstance(mean, Probability):
+        likely = (mean.p < mean.complement)[:, None]
+        apart = jnp.where(likely, apart.p, -apart.complement)
+    moved = jax.vmap(measure.deviation, (None, 1))(mean, apart)
+    count, _, units = moved.shape
+
+    def add(total: jax.Array, each: jax.Array) -> tuple[jax.Array, None]:
+        on_grid = jnp.where(drawn[None], each.T.reshape(units, *grid.shape), 0)
+        return total + jnp.square(grid.average(on_grid)), None
+
+    nothing = jnp.zeros((units, *grid.spatial), moved.dtype)
+    squares, _ = jax.lax.scan(add, nothing, moved)
+    square = squares / (count * max(count - 1, 1))
+    error = jnp.where(square > 0, jnp.sqrt(jnp.where(square > 0, square, 1)), square)
+    return error / root_bias(jnp.asarray(count - 1, error.dtype))
 
 
 def _differ(mean: Probability, resolved: Probability) -> jax.Array:

@@ -20,6 +20,7 @@ from jax.sharding import PartitionSpec
 
 from pdjax._bounds import AUTO, Asked, check_range
 from pdjax._checks import ArgumentTypeError, check_key, check_sampler
+from pdjax._precision import PRECISIONS, AtPrecision
 from pdjax._types import Array, Float, Function, Int, Key, Params, Sampler
 from pdjax.local.evaluating import map_in_groups
 from pdjax.method.channels import (
@@ -40,6 +41,7 @@ __all__ = [
     "Design",
     "Moments",
     "draw",
+    "evaluated",
     "first_draws",
     "marginalize",
     "moments",
@@ -65,11 +67,18 @@ class Moments(NamedTuple):
         Like the function's output; the variance is unbiased, and 0 for one replicate.
     bias : mapping
         What the given function estimates; empty without one.
+    own : PyTree or None
+        Like the function's output, for the window's own contents; None where it was not asked for.
+    shared : PyTree or None
+        Where windows have their samples in common, the replicates less their mean, arrays
+        ``(windows, replicates, ...)``: what the errors of several windows together follow from.
     """
 
     mean: Any
     variance: Any
     bias: Mapping[str, jax.Array]
+    own: Any = None
+    shared: Any = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -86,17 +95,23 @@ class Design:
         What is estimated beside mean and variance.
     channels : tuple of int or None
         The channels that are hidden one at a time; None hides all of a window at once.
+    own : bool
+        Whether a window is evaluated with its own contents as well, before the others.
+    shared : bool
+        Whether sample s of every window goes with sample s of all others; see `has_shared_samples`.
     """
 
     grid: WindowGrid | RegionGrid
     scheme: Scheme
     bias: Bias | None = None
     channels: Channels = None
+    own: bool = False
+    shared: bool = False
 
     @property
     def images_per_draw(self) -> int:
         """Images that are evaluated in a draw of one window."""
-        return self.scheme.num_samples * len(self.channels or (0,))
+        return self.scheme.num_samples * len(self.channels or (0,)) + self.own
 
     def windows_at_once(self, batch_size: int) -> int:
         """Windows given to a device in one call, so that calls are few and memory is bounded."""
@@ -117,6 +132,7 @@ def marginalize(
     engine: str = ENGINES[0],
     batch_size: int | None = None,
     lowerings: bool = True,
+    precision: str = PRECISIONS[0],
     bounds: Asked = AUTO,
     where: Part | None = None,
     channels: int | Sequence[int] | np.ndarray | jax.Array | None = None,
@@ -149,6 +165,8 @@ def marginalize(
         Perturbed images evaluated at once; by default what is predicted to be fastest.
     lowerings : bool
         Whether operations are put in the form that the device runs fastest.
+    precision : {"highest", "high", "default"}
+        Of the products of ``f``, as for `prediction_difference`.
     bounds : (float, float), None or "auto"
         Range of the values of the image, as for `prediction_difference`.
     where : bool array (*spatial), or tuple of slices, optional
@@ -192,7 +210,7 @@ def marginalize(
     windows = np.arange(grid.size)
     if where is not None:
         windows = grid.touching(check_where(where, grid.spatial))
-    how = Engine(engine, batch_size, lowerings)
+    how, f = Engine(engine, batch_size, lowerings), AtPrecision(f, precision)
     return moments_of_windows(f, params, image, sampler, rng_key, design, how, windows)
 
 
@@ -236,6 +254,21 @@ def moments(
     for it before: each draw has samples of its own.
     """
     origins, patches = draw(image, sampler, rng_key, draws, design)
+    return evaluated(evaluation, params, image, origins, patches, design)
+
+
+def evaluated(
+    evaluation: Evaluation,
+    params: Params,
+    image: Float[Array, "*spatial c"],
+    origins: Int[Array, "windows d"],
+    patches: Float[Array, "windows samples ..."],
+    design: Design,
+) -> Moments:
+    """Moments of the evaluated function for contents that have been drawn."""
+    if design.own:
+        own = jax.vmap(crop, (None, 0, None))(image, origins, design.grid.window)
+        patches = jnp.concatenate([own[:, None], patches], axis=1)
     return summarise(evaluate_at(evaluation, params, origins, patches), design)
 
 
@@ -267,8 +300,14 @@ def draw(
 def summarise(outputs: Any, design: Design) -> Moments:
     """Moments over replicates of a PyTree of arrays ``(windows * images_per_draw, ...)``.
 
-    Windows come first, then channels, then samples.
+    Windows come first, then channels, then samples; before these, a window's own contents.
     """
+    if design.own:
+        count = design.images_per_draw
+        by_window = jax.tree.map(lambda a: a.reshape(-1, count, *a.shape[1:]), outputs)
+        rest = jax.tree.map(lambda a: a[:, 1:].reshape(-1, *a.shape[2:]), by_window)
+        own = jax.tree.map(lambda a: a[:, 0], by_window)
+        return summarise(rest, dataclasses.replace(design, own=False))._replace(own=own)
     if design.channels is None or len(design.channels) == 1:
         return _summarise(outputs, design)
     split = split_by_channel(outputs, design.channels, design.scheme.num_samples)
@@ -279,7 +318,12 @@ def summarise(outputs: Any, design: Design) -> Moments:
             "its keys are what the channel is added to",
         )
     parts = [_summarise(each, design) for each in split]
-    return Moments(*(joined_by_channel(each, design.channels) for each in zip(*parts, strict=True)))
+    return Moments(
+        *(
+            None if each[0] is None else joined_by_channel(each, design.channels)
+            for each in zip(*parts, strict=True)
+        )
+    )
 
 
 def _summarise(outputs: Any, design: Design) -> Moments:
@@ -291,7 +335,9 @@ def _summarise(outputs: Any, design: Design) -> Moments:
     variance = jax.tree.map(
         lambda a, m: jnp.square(a - m[:, None]).sum(1) / freedom, replicates, mean
     )
-    return Moments(mean, variance, {} if design.bias is None else design.bias(replicates))
+    bias = {} if design.bias is None else design.bias(replicates)
+    apart = jax.tree.map(lambda a, m: a - m[:, None], replicates, mean) if design.shared else None
+    return Moments(mean, variance, bias, shared=apart)
 
 
 def shard_over_devices(step: Callable[..., Moments], devices: int) -> Callable[..., Moments]:

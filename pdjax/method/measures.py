@@ -199,9 +199,13 @@ class Measure:
 
     def standard_error(self, without: Any, error: Float[Array, ...]) -> Float[Array, ...]:
         """Standard error of relevance, from the standard error of the probability ``without.p``."""
+        return jnp.abs(self.deviation(without, error))
+
+    def deviation(self, without: Any, change: Float[Array, ...]) -> Float[Array, ...]:
+        """By how much the transform changes with a small change of the probability."""
         # What is added to a probability is taken from its complement.
-        tangent = Probability(error, -error)
-        return jnp.abs(jax.jvp(self.transform, (without,), (tangent,))[1])
+        tangent = Probability(change, -change)
+        return jax.jvp(self.transform, (without,), (tangent,))[1]
 
     def bias(self, replicates: Probability) -> Float[Array, "windows classes"] | None:
         """Estimate the bias of relevance by the jackknife (see `Jackknife`); None if it has none.
@@ -269,11 +273,11 @@ class WeightOfEvidence(_Logarithmic):
         corrected = self._corrected(probability)
         return jnp.log2(corrected.p) - jnp.log2(corrected.complement)
 
-    def standard_error(self, without: Probability, error: Float[Array, ...]) -> Float[Array, ...]:
-        """``error * a / (p (1 - p) ln 2)``, with ``a = N / (N + K)`` of the correction."""
+    def deviation(self, without: Probability, change: Float[Array, ...]) -> Float[Array, ...]:
+        """``change * a / (p (1 - p) ln 2)``, with ``a = N / (N + K)`` of the correction."""
         corrected = self._corrected(without)
         # One factor after the other: their product would leave the normal numbers.
-        return error * (self._slope / math.log(2) / corrected.p) / corrected.complement
+        return change * (self._slope / math.log(2) / corrected.p) / corrected.complement
 
     def bias(self, replicates: Probability) -> Float[Array, "windows classes"]:
         """Bias of the logarithm of the probability and of that of its complement, together."""
@@ -294,9 +298,9 @@ class InformationDifference(_Logarithmic):
         """Logarithm of the corrected probability, base 2."""
         return jnp.log2(self._corrected(probability).p)
 
-    def standard_error(self, without: Probability, error: Float[Array, ...]) -> Float[Array, ...]:
-        """``error * a / (p ln 2)``, with ``a = N / (N + K)`` of the correction."""
-        return error * (self._slope / math.log(2) / self._corrected(without).p)
+    def deviation(self, without: Probability, change: Float[Array, ...]) -> Float[Array, ...]:
+        """``change * a / (p ln 2)``, with ``a = N / (N + K)`` of the correction."""
+        return change * (self._slope / math.log(2) / self._corrected(without).p)
 
     def bias(self, replicates: Probability) -> Float[Array, "windows classes"]:
         """Bias of the logarithm of the probability."""
@@ -314,9 +318,9 @@ class ProbabilityDifference(Measure):
         """Return the probability itself."""
         return probability.p
 
-    def standard_error(self, without: Probability, error: Float[Array, ...]) -> Float[Array, ...]:
+    def deviation(self, without: Probability, change: Float[Array, ...]) -> Float[Array, ...]:
         """Return that of the probability."""
-        return error
+        return change
 
 
 class ActivationDifference(Measure):
@@ -332,11 +336,9 @@ class ActivationDifference(Measure):
         """Activation minus its mean over samples."""
         return activation_difference(reference, without)
 
-    def standard_error(
-        self, without: Float[Array, ...], error: Float[Array, ...]
-    ) -> Float[Array, ...]:
+    def deviation(self, without: Float[Array, ...], change: Float[Array, ...]) -> Float[Array, ...]:
         """Return that of the mean activation."""
-        return error
+        return change
 
 
 ACTIVATION_DIFFERENCE = ActivationDifference()

@@ -16,10 +16,17 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from pdjax._checks import ArgumentValueError, by_sides, per_axis
+from pdjax._checks import ArgumentValueError, by_sides, is_integer, per_axis
 from pdjax._types import Array, Bool, Float, Int, UInt
 
-__all__ = ["WindowGrid", "box_average", "box_average_error", "crop", "paste"]
+__all__ = [
+    "WindowGrid",
+    "box_average",
+    "box_average_error",
+    "coarse_to_fine",
+    "crop",
+    "paste",
+]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -182,6 +189,22 @@ class WindowGrid:
         for axis, count in enumerate(full):
             index = index * jnp.uint32(count) + origins[..., axis].astype(jnp.uint32)
         return index
+
+
+def coarse_to_fine(
+    stride: int | tuple[int, ...], window: Sequence[int]
+) -> tuple[int | tuple[int, ...], ...]:
+    """Return the stride after up to three coarser ones, each twice the next.
+
+    Examples
+    --------
+    >>> coarse_to_fine(1, (10, 10)), coarse_to_fine(5, (12, 10)), coarse_to_fine(8, (10, 10))
+    ((8, 4, 2, 1), (10, 5), (8,))
+    """
+    if not is_integer(stride):
+        return (stride,)
+    strides = (stride * 2**k for k in (3, 2, 1))
+    return (*(coarse for coarse in strides if coarse <= min(window)), stride)
 
 
 def crop(

@@ -30,6 +30,8 @@ class Marginal:
     """Samples of a window from the empirical distribution: sample s comes from image s.
 
     Nothing is random: the images are taken in the order given (Zintgraf et al., 2017, section 4).
+    Standard errors are for such images drawn at random: as image s fills all windows, they are
+    made of the averages that a pixel has over its windows, image by image.
     One image alone, such as a black, a blurred or a healthy one, hides every window by what it has
     there; one sample is then all there is to know. `Constant` takes such an image as well.
 

@@ -20,7 +20,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from pdjax._checks import UNIT, ArgumentValueError, Bounds, check_count, check_key, per_axis
-from pdjax._devices import double_precision
+from pdjax._devices import double_precision, host
 from pdjax._files import write_npz
 from pdjax._types import Array, Key, static
 from pdjax.statistics.archive import kept_facts, read_numbers, shipped
@@ -160,6 +160,7 @@ class PatchMixture:
         -----
         The equations are in the module `pdjax.statistics.texture_fitting`. All is in float64;
         memory is about four times that of the patches, ``num_patches`` by the numbers in one.
+        It runs on the CPU, whatever the default device is.
         """
         for argument, count in (("textures", textures), ("contrasts", contrasts), ("steps", steps)):
             check_count(argument, count)
@@ -178,7 +179,8 @@ class PatchMixture:
         width = 0.0 if levels is None else span / (levels - 1)
         rows = noisy_differences(source, sides, num_patches, [seed], width)
         floor = width**2 / 12 + FLOOR * variance
-        with double_precision():
+        with double_precision(), jax.default_device(host()):
+            start = jax.device_put(start, host())
             state = initial_textures(start, table, textures, contrasts, floor)
             state = climb(state, jnp.asarray(rows), sides, steps, progress)
             made = tables(state, largest)

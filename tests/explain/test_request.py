@@ -16,9 +16,10 @@ from helpers.refusals import refused
 
 import pdjax
 from pdjax import Classifier, Constant, Marginal, WindowGrid
-from pdjax._explain.request import PreviewRequest, Request, coarse_to_fine
+from pdjax._explain.request import PreviewRequest, Request
 from pdjax.method.measures import ACTIVATION_DIFFERENCE
 from pdjax.method.schemes import Scheme
+from pdjax.method.windows import coarse_to_fine
 
 LABELS = ("tabby, tabby cat", "crane, bird", "crane, machine", "Egyptian cat", "fox")
 IMAGE = np.random.default_rng(0).random((10, 8, 3), np.float32)

@@ -87,7 +87,7 @@ def explain(sampler, **options) -> pdjax.Explanation:
     return pdjax.explain(net, IMAGE, sampler, **defaults | options)
 
 
-@pytest.mark.parametrize("name", SAMPLERS)
+@pytest.mark.parametrize("name", sorted(set(SAMPLERS) - {"marginal"}))
 def test_an_interrupted_run_goes_on(tmp_path, name) -> None:
     path, sampler = tmp_path / "run.npz", SAMPLERS[name]()
     shutil.copy(FILES / f"{name}.npz", path)
@@ -101,6 +101,15 @@ def test_an_interrupted_run_goes_on(tmp_path, name) -> None:
             np.testing.assert_array_equal(one[layer], two[layer])
         np.testing.assert_allclose(one["prob"], two["prob"], atol=1e-5)
     assert resumed.settings["passes"] == whole.settings["passes"]
+
+
+def test_a_run_that_does_not_know_its_errors_is_refused(tmp_path) -> None:
+    path = tmp_path / "run.npz"
+    shutil.copy(FILES / "marginal.npz", path)
+    with pytest.raises(ArgumentError) as caught:
+        explain(SAMPLERS["marginal"](), checkpoint=path)
+    assert caught.value.argument == "checkpoint"
+    assert "errors" in str(caught.value)
 
 
 def test_another_sampler_is_refused_as_ever(tmp_path) -> None:
@@ -134,6 +143,7 @@ def test_an_explanation_is_what_it_was(both) -> None:
         "outputs": {"scores": "values", "prob": "softmax"},
         "bounds": [0.0, 1.0],
         "num_classes": {"scores": 3, "prob": 3},
+        "precision": "highest",
     }
     assert then.settings | said_since | {error: 0} == now.settings | {error: 0}
     assert then.settings[error] == pytest.approx(now.settings[error], rel=1e-4)

@@ -11,7 +11,7 @@ import pytest
 import scipy.stats
 from helpers.gaussian_reference import smooth, statistics
 
-from pdjax import ConditionalGaussian, prediction_difference
+from pdjax import ConditionalGaussian, Marginal, prediction_difference
 from pdjax.method.windows import root_bias
 
 REPEATS, LONG = 250, 16_384
@@ -129,3 +129,29 @@ def test_two_samples_give_errors_of_the_right_size_on_average(kind) -> None:
     error = np.asarray(getattr(many, kind)["scores"])
     ratio = error.mean(0) / value.std(0, ddof=1)
     assert ratio.mean() == pytest.approx(1, abs=0.03)
+
+
+def test_errors_of_windows_that_have_their_samples_in_common() -> None:
+    rng = np.random.default_rng(0)
+    # Other images differ in their brightness, which shows in all windows at once.
+    brightness = 0.5 + 0.06 * rng.standard_normal((REPEATS, 6, 1, 1, 1))
+    images = brightness + 0.1 * rng.standard_normal((REPEATS, 6, *IMAGE.shape))
+    images = jnp.asarray(np.clip(images, 0, 1), jnp.float32)
+    structure = jax.tree.structure(Marginal(images[0], 3))
+
+    def f(params, each):
+        return network(params, each) | {"hidden": jnp.square(each)}
+
+    def short(images):
+        sampler = jax.tree.unflatten(structure, [images])
+        options = {"rng_key": jax.random.key(0), "num_samples": 6, "engine": "dense"}
+        return prediction_difference(f, WEIGHTS, IMAGE, sampler, batch_size=1000, **options)
+
+    maps = jax.jit(jax.vmap(short))(images)
+    kinds = [("", layer) for layer in ("prob", "scores", "hidden")] + [("layer_", "hidden")]
+    for kind, layer in kinds:
+        true = np.asarray(getattr(maps, f"{kind}relevance")[layer]).std(0, ddof=1)
+        reported = np.asarray(getattr(maps, f"{kind}standard_error")[layer]).mean(0)
+        ratio = np.mean(true / reported)
+        print(f"{kind}{layer}: true over reported error {ratio:.3f}")
+        assert 0.9 < ratio < 1.1
