@@ -24,6 +24,7 @@ from measure import environment, print_table, time_alternately
 from workload import toy_network
 
 import pdjax
+from pdjax._precision import AtPrecision
 from pdjax.method.evaluation import Engine, evaluate_at
 from pdjax.method.windows import paste
 
@@ -140,8 +141,9 @@ def jax_side(case: Case, engine: str, batch_size: int | None) -> Side:
     """Prepare, compile and run once one of pdjax's engines."""
     start = time.perf_counter()
     num_images = math.prod(side - case.window + 1 for side in case.image.shape[:-1]) * SAMPLES
+    # Both sides in float32, on devices that would rather multiply otherwise, too.
     evaluation = Engine(engine, batch_size).prepare(
-        case.f, case.params, case.image, (case.window,) * 2, num_images
+        AtPrecision(case.f), case.params, case.image, (case.window,) * 2, num_images
     )
     windows = max(evaluation.batch_size, IMAGES if engine == "local" else 1) // SAMPLES or 1
     arguments = (evaluation, case.params, *case.contents(windows))

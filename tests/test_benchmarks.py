@@ -45,6 +45,8 @@ OWN_MODULES = (
     "torch_maps",
     "compare",
     "equal_error",
+    "precision",
+    "accelerator",
 )
 
 
@@ -468,3 +470,16 @@ def test_passes_of_equal_error_are_interpolated(load):
     assert module._interpolated(errors, 0.1414213) == pytest.approx(800, rel=1e-4)
     assert module._interpolated(errors, 0.05) is None
     assert module._interpolated(errors, 0.5) == 100
+
+
+def test_precision(load, capsys):
+    load("precision").main(toy=True, limit=1, windows=8)
+    _, errors = tables(capsys.readouterr().out)
+    assert errors["network"][0] == "products"
+
+
+def test_accelerator(load, capsys):
+    load("accelerator").main(toy=True, repeats=1)
+    _, speeds, full, idle = tables(capsys.readouterr().out)
+    assert len(speeds) == len(full) == len(idle) == 2
+    assert full["toy"][2] == "100%"
