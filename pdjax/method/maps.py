@@ -152,10 +152,11 @@ def _error_of_shared(
     means, times the slope of the measure. The error is the spread of these averages over samples,
     with as many degrees of freedom as one window has.
     """
+    change: Any = apart
     if isinstance(mean, Probability):
         likely = (mean.p < mean.complement)[:, None]
-        apart = jnp.where(likely, apart.p, -apart.complement)
-    moved = jax.vmap(measure.deviation, (None, 1))(mean, apart)
+        change = jnp.where(likely, change.p, -change.complement)
+    moved = jax.vmap(measure.deviation, (None, 1))(mean, change)
     count, _, units = moved.shape
 
     def add(total: jax.Array, each: jax.Array) -> tuple[jax.Array, None]:

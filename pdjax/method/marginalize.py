@@ -318,12 +318,11 @@ def summarise(outputs: Any, design: Design) -> Moments:
             "its keys are what the channel is added to",
         )
     parts = [_summarise(each, design) for each in split]
-    return Moments(
-        *(
-            None if each[0] is None else joined_by_channel(each, design.channels)
-            for each in zip(*parts, strict=True)
-        )
-    )
+    fields: list[Any] = [
+        None if each[0] is None else joined_by_channel(each, design.channels)
+        for each in zip(*parts, strict=True)
+    ]
+    return Moments(*fields)
 
 
 def _summarise(outputs: Any, design: Design) -> Moments:
