@@ -73,6 +73,7 @@ def explained(**settings):
 REGIONS = np.arange(16)[:, None] // 8 * 2 + np.arange(16) // 8
 
 
+@pytest.mark.filterwarnings("error::UserWarning")
 @pytest.mark.parametrize("engine", ["local", "dense"])
 @pytest.mark.parametrize(
     "settings",

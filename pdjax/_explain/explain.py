@@ -238,8 +238,8 @@ class Run:
 
     def _warn(self, draws: Draws) -> None:
         drawn = draws.times > 0
-        mean = jax.tree.map(lambda a: np.asarray(a)[drawn], draws.moments().mean)
-        warn_of_rounding(self._readouts, self._reference(draws.moments()), mean)
+        moments = jax.tree.map(lambda a: np.asarray(a)[drawn], draws.moments())
+        warn_of_rounding(self._readouts, self._reference(moments), moments.mean)
 
     def _reference(self, moments: Moments) -> dict[str, Reading]:
         """What windows are compared with: the image as it is, or the same by window."""
