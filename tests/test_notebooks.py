@@ -21,7 +21,7 @@ SMALL = {
     "01_first_picture": ("WINDOW, STRIDE, NUM_SAMPLES = 12, 12, 2", 3),
     "02_removing": ("WINDOW, STRIDE, NUM_SAMPLES, SHOWN = 12, 12, 2, ['grey', 'Gaussian']", 2),
     "03_windows_and_budgets": (
-        "WINDOWS, STRIDES, BUDGETS, TRUTH, TARGET_ERROR = (12, 16), (16, 16), (450,), 700, 0.2",
+        "WINDOWS, STRIDES, BUDGETS, TRUTH, TARGET_ERROR = (12, 24), (24, 12), (700,), 1300, 0.2",
         3,
     ),
     "04_hidden_layers": (
