@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["show_after_cell", "shown"]
+__all__ = ["other_format", "show_after_cell", "shown"]
+
+OTHERS = ("image/jpeg", "image/svg+xml", "application/pdf")
 
 _waiting: list[Figure] = []
 _listening: list[Any] = []
@@ -31,6 +33,17 @@ def show_after_cell(figure: Figure) -> None:
 def shown(figure: Figure) -> None:
     """Note that a figure has been drawn."""
     _waiting[:] = [other for other in _waiting if other is not figure]
+
+
+def other_format() -> bool:
+    """Whether the notebook shows figures in another format than PNG, as its user can choose."""
+    from matplotlib.figure import Figure
+
+    shell = _notebook()
+    if shell is None:
+        return False
+    formatters = shell.display_formatter.formatters
+    return any(Figure in formatters[kind].type_printers for kind in OTHERS)
 
 
 def _show() -> None:

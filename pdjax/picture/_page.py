@@ -10,7 +10,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 
-from pdjax.picture._notebook import show_after_cell, shown
+from pdjax.picture._notebook import other_format, show_after_cell, shown
 from pdjax.picture._text import fitted
 
 __all__ = ["FAINT", "GAP", "INK", "Bare", "Picture", "RowsOfPanels", "image_size"]
@@ -110,8 +110,10 @@ class Picture(Figure):
         shown(self)
         super().draw(renderer)
 
-    def _repr_png_(self) -> bytes:
-        """Return the figure as PNG, the form in which IPython shows an object."""
+    def _repr_png_(self) -> bytes | None:
+        """Return the figure as PNG, in which IPython shows an object; None for another format."""
+        if other_format():
+            return None
         buffer = io.BytesIO()
         self.savefig(buffer, format="png")
         return buffer.getvalue()
