@@ -1,9 +1,10 @@
-"""The notebooks run from the first cell to the last at small size, and are stored clean."""
+"""Notebooks hold the outputs of one whole run, share a form, and run from the top at small size."""
 
 from __future__ import annotations
 
 import base64
 import io
+import re
 from pathlib import Path
 
 import numpy as np
@@ -17,8 +18,24 @@ FOLDER = Path(__file__).resolve().parents[1] / "notebooks"
 
 SMALL = {
     # Laid over the notebook's own parameters, and the figures that it draws.
-    "01_first_picture": ("WINDOW, STRIDE, NUM_SAMPLES = 12, 12, 2", 4),
+    "01_first_picture": ("WINDOW, STRIDE, NUM_SAMPLES = 12, 12, 2", 3),
+    "02_removing": ("WINDOW, STRIDE, NUM_SAMPLES, SHOWN = 12, 12, 2, ['grey', 'Gaussian']", 2),
+    "03_windows_and_budgets": (
+        "WINDOWS, STRIDES, BUDGETS, TRUTH, TARGET_ERROR = (12, 16), (16, 16), (450,), 700, 0.2",
+        3,
+    ),
+    "04_hidden_layers": (
+        "NETWORK, WINDOW, STRIDE, NUM_SAMPLES = 'efficientnet_lite0', 12, 12, 2",
+        4,
+    ),
 }
+
+LARGEST = 700_000
+"""Bytes of a notebook, its figures included."""
+
+METADATA = {"accelerator", "colab", "kernelspec", "language_info"}
+OF_A_MACHINE = re.compile(r"(?<![\w.:/])/(home|root|tmp|work|Users|usr|opt)/|[A-Z]:\\")
+REPOSITORY = re.compile(r"github(?:\.com)?/(\w[\w.-]*/pdjax)\b")
 
 
 def read(name: str):
@@ -29,12 +46,27 @@ def code_cells(notebook) -> list:
     return [cell for cell in notebook.cells if cell.cell_type == "code"]
 
 
+def outputs(notebook) -> list:
+    return [output for cell in code_cells(notebook) for output in cell.outputs]
+
+
+def streams(notebook) -> list[str]:
+    return [output.text for output in outputs(notebook) if output.output_type == "stream"]
+
+
 def figures(notebook) -> list[np.ndarray]:
-    outputs = [output for cell in code_cells(notebook) for output in cell.outputs]
-    pictures = [
-        output.data["image/png"] for output in outputs if "image/png" in output.get("data", {})
+    found = [
+        each.data["image/png"] for each in outputs(notebook) if "image/png" in each.get("data", {})
     ]
-    return [np.asarray(Image.open(io.BytesIO(base64.b64decode(text)))) for text in pictures]
+    return [np.asarray(Image.open(io.BytesIO(base64.b64decode(text)))) for text in found]
+
+
+def check_figures(notebook, count: int) -> None:
+    drawn = figures(notebook)
+    assert len(drawn) == count
+    for picture in drawn:
+        assert min(picture.shape[:2]) > 100
+        assert len(np.unique(picture.reshape(-1, picture.shape[-1]), axis=0)) > 100
 
 
 def test_every_notebook_is_listed():
@@ -42,15 +74,41 @@ def test_every_notebook_is_listed():
 
 
 @pytest.mark.parametrize("name", SMALL)
-def test_is_stored_without_results(name):
+def test_holds_the_outputs_of_one_run(name):
     notebook = read(name)
     nbformat.validate(notebook)
-    assert notebook.metadata.kernelspec.name == "python3"
-    assert set(notebook.metadata) == {"kernelspec", "language_info"}
-    for cell in code_cells(notebook):
-        assert cell.outputs == []
-        assert cell.execution_count is None
-        assert set(cell.metadata) <= {"tags"}
+    assert (FOLDER / f"{name}.ipynb").stat().st_size < LARGEST
+    counts = [cell.execution_count for cell in code_cells(notebook)]
+    assert counts == list(range(1, len(counts) + 1)), "run it from the top: see CONTRIBUTING.md"
+    check_figures(notebook, SMALL[name][1])
+    for output in outputs(notebook):
+        assert output.output_type != "error"
+        assert "application/vnd.jupyter.widget-view+json" not in output.get("data", {})
+    for text in streams(notebook):
+        assert "\r" not in text
+        assert text.count("\n") <= 40
+    shown = [str({**each.get("data", {}), "image/png": ""}) for each in outputs(notebook)]
+    for text in [*(cell.source for cell in notebook.cells), *streams(notebook), *shown]:
+        assert not OF_A_MACHINE.search(text), text
+
+
+def test_notebooks_share_their_form():
+    notebooks = {name: read(name) for name in SMALL}
+    setups, addresses = set(), set()
+    for name, notebook in notebooks.items():
+        assert set(notebook.metadata) == METADATA
+        assert notebook.metadata.kernelspec.name == "python3"
+        wished = notebook.metadata.accelerator.lower()
+        assert all(set(cell.metadata) <= {"tags"} for cell in notebook.cells)
+        cells = {cell.id: cell.source for cell in notebook.cells}
+        first = [each for each in cells if each != "packages"][:6]
+        assert first == ["badge", "title", "setup-text", "setup", "parameters-text", "parameters"]
+        assert f'WISHED = "{wished}"' in cells["setup"]
+        assert f"/blob/main/notebooks/{name}.ipynb)" in cells["badge"]
+        setups.add(cells["setup"].replace(f'"{wished}"', ""))
+        addresses |= {*REPOSITORY.findall(cells["badge"]), *REPOSITORY.findall(cells["setup"])}
+    assert len(setups) == 1
+    assert len(addresses) == 1
 
 
 @pytest.mark.parametrize("name", SMALL)
@@ -65,8 +123,5 @@ def test_runs_at_small_size(name, tmp_path):
         notebook, timeout=300, resources={"metadata": {"path": str(tmp_path)}}
     )
     client.execute()
-    drawn = figures(notebook)
-    assert len(drawn) == num_figures
-    for picture in drawn:
-        assert min(picture.shape[:2]) > 100
-        assert len(np.unique(picture.reshape(-1, picture.shape[-1]), axis=0)) > 100
+    check_figures(notebook, num_figures)
+    assert max(map(len, streams(notebook)), default=0) < 10_000
