@@ -28,6 +28,12 @@ SMALL = {
         "NETWORK, WINDOW, STRIDE, NUM_SAMPLES = 'efficientnet_lite0', 12, 12, 2",
         4,
     ),
+    "05_your_own_network": ("STEPS, NUM_SAMPLES, EIGHTS = 10, 2, 1", 6),
+    "06_many_images": ("IMAGES, BATCH, STEPS, NUM_SAMPLES = 48, 16, 10, 2", 3),
+    "07_is_it_true": (
+        "STRIDE, SAMPLER, STEPS, RANDOMISED = 16, 'gaussian', 7, ('logits',)",
+        7,
+    ),
 }
 
 LARGEST = 700_000
