@@ -12,6 +12,7 @@ from pdjax._side_by_side import compare
 from pdjax.classifier import Classifier
 from pdjax.explanation import Explanation
 from pdjax.image import ImageFolder, example_photo, load_image
+from pdjax.method.contents import WindowSamples, window_samples
 from pdjax.method.difference import prediction_difference
 from pdjax.method.marginalize import marginalize
 from pdjax.method.measures import (
@@ -50,6 +51,7 @@ __all__ = [
     "PatchMixture",
     "PatchStatistics",
     "WindowGrid",
+    "WindowSamples",
     "activation_difference",
     "compare",
     "example_photo",
@@ -64,6 +66,7 @@ __all__ = [
     "preview",
     "probability_difference",
     "weight_of_evidence",
+    "window_samples",
     "wrap",
 ]
 

@@ -38,8 +38,8 @@ def device_count() -> int:
 
 def double_precision() -> AbstractContextManager[Any]:
     """Return the context in which arrays may be float64; JAX has moved it in version 0.8."""
-    enable = getattr(jax, "enable_x64", None) or jax.experimental.enable_x64
-    return enable(True)
+    module: Any = jax if hasattr(jax, "enable_x64") else jax.experimental
+    return module.enable_x64(True)
 
 
 def memory_bytes() -> int:

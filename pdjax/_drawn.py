@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from pdjax._checks import ArgumentValueError
+from pdjax._page_windows import window_numbers
 from pdjax.picture.html import PageLayer
 from pdjax.picture.look import Look
+from pdjax.picture.windows import PageWindows
 
 if TYPE_CHECKING:
     from pdjax.explanation import Explanation
@@ -172,9 +174,12 @@ def drawn_of(explanation: Explanation, layer: str, units: Sequence[int] | str | 
 
 
 def page_layers(
-    explanation: Explanation, layer: str | None, units: Sequence[int] | str | None
+    explanation: Explanation,
+    layer: str | None,
+    units: Sequence[int] | str | None,
+    windows: PageWindows | None,
 ) -> list[PageLayer]:
-    """Return what a page shows: one layer, or all that were explained."""
+    """Return what a page shows, windows included: one layer, or all that were explained."""
     if layer is None and units is not None:
         layer = explanation.layers[-1]
     layers = explanation.layers if layer is None else (explained(explanation, layer),)
@@ -186,6 +191,10 @@ def page_layers(
         drawn = drawn_of(explanation, name, rows)
         probable = name in explanation.settings["probabilities"] or explanation.symbols[name]
         measure = explanation.settings.get("measure", "") if probable else ""
+        numbers = None
+        if windows is not None and not isinstance(rows, str):
+            shown = rows_of(explanation, name, rows)
+            numbers = window_numbers(explanation, name, shown, windows.origins)
         pages.append(
             PageLayer(
                 name,
@@ -196,6 +205,7 @@ def page_layers(
                 explanation.symbols[name],
                 "units" if hidden else "classes",
                 NOTES.get(measure, ""),
+                numbers,
             )
         )
     return pages

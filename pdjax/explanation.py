@@ -27,8 +27,10 @@ from pdjax._drawn import (
     titles_of,
 )
 from pdjax._files import atomic_path, read_npz, write_npz
+from pdjax._page_windows import page_windows
 from pdjax._result_file import packed, unpacked
 from pdjax._tables import Box, data_frame, strongest_boxes, write_csv
+from pdjax.method.contents import WindowSamples
 from pdjax.picture.look import Look, with_look
 
 if TYPE_CHECKING:
@@ -250,6 +252,7 @@ class Explanation:
         layer: str | None = None,
         units: Sequence[int] | str | None = None,
         *,
+        fills: WindowSamples | None = None,
         look: Look,
     ) -> None:
         """Write a page to look around in: one file that needs nothing else.
@@ -262,18 +265,26 @@ class Explanation:
             Only this one; by default all that were explained, the last one first.
         units, look
             As in `plot`, of ``layer``; the page opens with the look, and much of it can be
-            switched there.
+            switched there. Without a title the image goes by ``settings["photo"]``.
+        fills : WindowSamples, optional
+            What was put into windows of a photo, made by `pdjax.window_samples` with the arguments
+            of `explain` (at a coarser stride, if those are very many): whoever clicks a pixel sees
+            up to four contents of the windows around it.
 
         Raises
         ------
         ValueError
-            If the image is a volume; `plot` draws slices of it.
+            If the image is a volume; `plot` draws slices of it. If the fills are of other windows.
         """
         from pdjax.picture import explanation_page
 
+        windows = page_windows(self, fills)
+        if look.title is None:
+            look = dataclasses.replace(look, title=self.settings.get("photo"))
         page = explanation_page(
             self.image,
-            page_layers(self, layer, units),
+            page_layers(self, layer, units, windows),
+            windows=windows,
             caption=self.caption,
             look=shown_look(self, look),
         )

@@ -59,8 +59,8 @@ def explain(request: Request) -> Explanation:
         Pixels between neighbouring windows, at most the window.
     sampling : {"independent", "sobol", "antithetic"}
         How the samples of a window go together; the latter two need a sampler that makes contents
-        of normal numbers, as `ConditionalGaussian` does, and an even number of samples, at least
-        4. Quasi-random points, ``"sobol"``, know most at the same number of forward passes, best
+        of normal numbers, as `ConditionalGaussian` does, and an even number of samples, four or
+        more. Quasi-random points, ``"sobol"``, know most at the same number of forward passes, best
         with 8, 16, ... samples; see `pdjax.sampling.Scheme`.
     bias_correction : bool
         Whether relevance in bits is corrected for the bias of a logarithm of few samples; see
@@ -302,6 +302,9 @@ def _settings(request: Request, target: Target) -> dict[str, object]:
         "measure": find_measure(request.measure).name,
         "engine": request.engine,
         "num_training_images": net.num_training_images,
+        "num_classes": named_by_channel(
+            {layer: net.heads[layer].num_classes for layer in target.classes}, channels
+        ),
         "probabilities": tuple(probabilities),
         "outputs": named_by_channel(
             {layer: net.heads[layer].kind for layer in target.classes}, channels

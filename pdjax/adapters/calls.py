@@ -13,9 +13,12 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
-from jax.extend.core import get_opaque_trace_state
-
 from pdjax.adapters.told import note
+
+try:
+    from jax.extend.core import get_opaque_trace_state
+except ImportError:  # where older versions of JAX have it
+    from jax.core import get_opaque_trace_state
 
 __all__ = ["noted_calls"]
 

@@ -46,8 +46,8 @@ def _run(
     module = nnx.merge(graph, chance, weights)
     parts = {
         "/".join(map(str, path)): part
-        for path, part in nnx.iter_modules(module)
-        if path and callable(part)
+        for path, part in nnx.iter_graph(module)
+        if path and isinstance(part, nnx.Module) and callable(part)
     }
     hidden: Outputs = {}
     with noted_calls(parts, hidden):

@@ -156,6 +156,7 @@ def plot(
     explanation = pdjax.Explanation.load(result)
     layer = explained(explanation, layer)
     output = output or result.with_suffix(".png")
+    Outputs.check_errors(output, show_error)
     (output,) = kept_apart(output, inputs=[result], overwrite=overwrite)
     rows = None if units is None else chosen_rows(units, explanation.names[layer])
     Outputs.draw(

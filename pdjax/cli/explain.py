@@ -14,7 +14,7 @@ import numpy as np
 import typer
 
 import pdjax
-from pdjax._checks import ArgumentValueError
+from pdjax._checks import ArgumentValueError, by_sides
 from pdjax._explain.explain import Run
 from pdjax._explain.request import PreviewRequest, Request
 from pdjax._explain.target import Target
@@ -176,6 +176,7 @@ def explain(
         read = [existing_file(image, "image"), *([] if weights is None else [weights])]
         picture = output or Path(f"{image.stem}-explained.png")
         outputs = Outputs.of(picture, checkpoint, inputs=read, overwrite=overwrite)
+        Outputs.check_errors(picture, show_error)
         how = {"show_error": show_error, "mute_uncertain": mute_uncertain}
         _one(job, image, fit, key, preview, checkpoint, outputs, how)
         return
@@ -265,6 +266,12 @@ def _one(
     kind = PreviewRequest if preview else Request
     request = job.request(photo, key, job.planned, kind, checkpoint=checkpoint)
     request.check()
+    if preview and len(request.stages) == 1:
+        raise ArgumentValueError(
+            "preview",
+            f"has one stage, as windows of {by_sides(job.window)} allow none at twice the stride",
+            "leave it out, or choose a smaller stride",
+        )
     target = Target.of(request)
     announce(request, target)
     request = request.with_sampler(job.sampler(request))
@@ -273,7 +280,7 @@ def _one(
         run = Run(request, target)
         for explanation in run.stages():
             explaining = time.monotonic() - set_up
-            outputs.write(explanation, image.name, **how)
+            outputs.write(explanation, image.name, request, **how)
             if preview:
                 staged(explanation, outputs)
     except KeyboardInterrupt:

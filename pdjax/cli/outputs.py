@@ -9,8 +9,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 from pdjax._checks import ArgumentValueError
+from pdjax._explain.request import Request
 from pdjax._files import writable_folder
+from pdjax._page_windows import shown_grid
 from pdjax.explanation import Explanation
+from pdjax.method.contents import WindowSamples, window_samples
+from pdjax.method.windows import WindowGrid
 
 __all__ = ["Outputs", "kept_apart"]
 
@@ -59,14 +63,52 @@ class Outputs(NamedTuple):
             )
         return outputs
 
+    @staticmethod
+    def check_errors(picture: Path, show_error: bool) -> None:
+        """Raise ValueError where errors are to be shown beside the maps of a page."""
+        if show_error and picture.suffix.lower() == PAGE:
+            raise ArgumentValueError(
+                "show_error", "does nothing for a page, which has a view of errors", "leave it out"
+            )
+
     def write(
-        self, explanation: Explanation, photo: str, *, show_error: bool, mute_uncertain: bool
+        self,
+        explanation: Explanation,
+        photo: str,
+        request: Request,
+        *,
+        show_error: bool,
+        mute_uncertain: bool,
     ) -> None:
-        """Write the numbers, with the name of the photo, then the picture or page."""
+        """Write the numbers, with the name of the photo, then the picture or page of a request."""
         settings = explanation.settings | {"photo": photo}
         explanation = dataclasses.replace(explanation, settings=settings)
         explanation.save(self.numbers)
-        self.draw(explanation, self.picture, show_error=show_error, mute_uncertain=mute_uncertain)
+        self.draw(
+            explanation,
+            self.picture,
+            fills=self._fills(request, explanation),
+            show_error=show_error,
+            mute_uncertain=mute_uncertain,
+        )
+
+    def _fills(self, request: Request, explanation: Explanation) -> WindowSamples | None:
+        """Return what a run put into windows, where it ends in a page that can show it."""
+        grid = request.grid
+        page = self.picture.suffix.lower() == PAGE
+        if not page or request.start is not None or not isinstance(grid, WindowGrid):
+            return None
+        # The windows of a stage of a preview are fewer than those of the request.
+        grid = shown_grid(WindowGrid(grid.spatial, grid.window, explanation.settings["stride"]))
+        return window_samples(
+            request.pixels,
+            request.sampler,
+            rng_key=request.rng_key,
+            num_samples=request.scheme.num_samples,
+            stride=grid.stride,
+            sampling=request.sampling,
+            bounds=request.image_bounds,
+        )
 
     @staticmethod
     def draw(
@@ -75,12 +117,13 @@ class Outputs(NamedTuple):
         *,
         layer: str | None = None,
         units: Sequence[int] | None = None,
+        fills: WindowSamples | None = None,
         show_error: bool = False,
         mute_uncertain: bool = False,
     ) -> None:
-        """Write a picture, or a page where the suffix is ``.html``."""
+        """Write a picture, or a page where the suffix is ``.html``, which may show fills."""
         if path.suffix.lower() == PAGE:
-            explanation.to_html(path, layer, units, mute_uncertain=mute_uncertain)
+            explanation.to_html(path, layer, units, fills=fills, mute_uncertain=mute_uncertain)
             return
         from pdjax.picture import save_figure
 

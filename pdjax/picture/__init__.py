@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from pdjax.picture.html import PageLayer, explanation_page, relevance_html
 from pdjax.picture.look import Look
 from pdjax.picture.overlay import overlay, relevance_colors, strongest, symmetric_scale
+from pdjax.picture.windows import PageWindows, WindowNumbers
 
 if TYPE_CHECKING:
     from pdjax.picture.figure import comparison_figure, relevance_figure
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 __all__ = [
     "Look",
     "PageLayer",
+    "PageWindows",
+    "WindowNumbers",
     "comparison_figure",
     "explanation_page",
     "feature_map_grid",

@@ -22,11 +22,14 @@ GAP = 0.03
 LEAST_SHARE, MARGIN = 0.1, 0.08
 
 
-def displayed(image: ArrayLike, look: Look) -> Float[np.ndarray, "*spatial 3"]:
+def displayed(
+    image: ArrayLike, look: Look, values: np.ndarray | None = None
+) -> Float[np.ndarray, "*shape 3"]:
     """Return the colours of an image with two or three spatial axes, float32 in [0, 1].
 
     One or two channels are grey, of more three are drawn; see `Look` for which, and for what is
-    black and white.
+    black and white. With ``values``, an array of any shape with the channels of the image last,
+    return their colours, as they would be in the image.
 
     Raises
     ------
@@ -42,7 +45,8 @@ def displayed(image: ArrayLike, look: Look) -> Float[np.ndarray, "*spatial 3"]:
         low, high = float(chosen.min()), float(chosen.max())
         if low == high:
             low, high = low - 0.5, high + 0.5
-    return _colored((chosen - low) / (high - low))
+    shown = chosen if values is None else _bands(values, look.bands)
+    return _colored((shown - low) / (high - low))
 
 
 def channels_of(bands: int | Sequence[int] | None, channels: int) -> list[int] | None:

@@ -32,6 +32,7 @@ from pdjax.picture.overlay import (
     common_scales,
     strongest,
 )
+from pdjax.picture.windows import PageWindows, WindowNumbers, described_windows
 
 __all__ = ["PageLayer", "explanation_page", "relevance_html"]
 
@@ -48,6 +49,7 @@ WORDS = {
 
 LARGEST = 4_800_000
 ROUNDED = "Numbers here are rounded to a hundredth of each map's largest; the saved ones are exact."
+SCRIPTS = ("painters.js", "windows.js", "page.js")
 # A byte has room for these and for a mark of masked pixels; errors are seldom read.
 LEVELS, ERROR_LEVELS = 127, 31
 
@@ -76,6 +78,8 @@ class PageLayer:
         latter are put in order, strongest first (see `strongest`), with a small picture each.
     note : str
         A sentence on what the unit means; may be empty.
+    windows : WindowNumbers, optional
+        What is known of the windows that the page is given.
     """
 
     name: str
@@ -86,6 +90,7 @@ class PageLayer:
     symbol: str = ""
     rows: str = "classes"
     note: str = ""
+    windows: WindowNumbers | None = None
 
 
 @with_look
@@ -128,7 +133,13 @@ def relevance_html(
 
 @with_look
 def explanation_page(
-    image: ArrayLike, layers: Sequence[PageLayer], *, opened: int = -1, caption: str, look: Look
+    image: ArrayLike,
+    layers: Sequence[PageLayer],
+    *,
+    windows: PageWindows | None = None,
+    opened: int = -1,
+    caption: str,
+    look: Look,
 ) -> str:
     """Return a self-contained HTML page that shows the relevance of one image in several layers.
 
@@ -138,6 +149,9 @@ def explanation_page(
         The image or series that was explained.
     layers : sequence of PageLayer
         At least one.
+    windows : PageWindows, optional
+        The windows of a photo, with what was put into them: whoever points at a pixel is told the
+        output with and without the window around it, and whoever clicks is shown the contents.
     opened : int
         The one that is seen first.
     caption : str
@@ -153,8 +167,8 @@ def explanation_page(
         The page, to be written as UTF-8. Its element ``data`` holds JSON with, for every one of
         ``layers``, the keys ``relevance`` and ``standardError``: objects with ``bytes``, zlib's
         deflate in base64 of little-endian float32 whose first bytes all come before the second
-        ones. Only where the page would be larger than 5 MB are numbers rounded, and then the page
-        says so.
+        ones. Only where the page would be larger than 5 MB are numbers rounded, and what is known
+        of windows, or their contents, left out; then the page says so.
 
     Raises
     ------
@@ -177,7 +191,8 @@ def explanation_page(
         "#" + bytes(np.rint(255 * color).astype(int).tolist()).hex()
         for color in color_stops(look.cmap)
     ]
-    data = {
+    data: dict[str, object] = {
+        "windows": None,
         **(_series(given, look) if given.ndim == 2 else _photo(given, look)),
         "opened": range(len(layers))[opened],
         "stops": stops,
@@ -185,19 +200,23 @@ def explanation_page(
         "lightness": LIGHTNESS,
         "exponent": OPACITY_EXPONENT,
     }
-    written = _script_json(
-        data | {"layers": [_described(*each, look, whole=True) for each in checked]}
-    )
+    data["layers"] = [_described(*each, look, whole=True) for each in checked]
+    written = _script_json(data)
     if len(written) > LARGEST:
-        described = [_described(*each, look, whole=False) for each in checked]
-        written, caption = _script_json(data | {"layers": described}), f"{ROUNDED}\n{caption}"
+        data["layers"] = [_described(*each, look, whole=False) for each in checked]
+        written, caption = _script_json(data), f"{ROUNDED}\n{caption}"
+    if windows is not None:
+        numbers = [layer.windows for *_, layer in checked]
+        told, left_out = described_windows(windows, numbers, given, look, LARGEST - len(written))
+        written = _script_json(data | {"windows": told})
+        caption = f"{left_out}\n{caption}" if left_out else caption
     over_color = look.mode == "color"
     alpha = look.alpha
     if alpha is None:
         alpha = OPACITY_OVER_COLOR if over_color else OPACITY
     values = {
         "style": _resource("page.css"),
-        "script": _resource("painters.js") + _resource("page.js"),
+        "script": "".join(map(_resource, SCRIPTS)),
         "data": written,
         "heading": "Evidence in an image",
         "kind": "series" if given.ndim == 2 else "image",
@@ -227,6 +246,8 @@ def _checked(
         order = strongest(maps)
         maps, names = maps[order], tuple(names[index] for index in order)
         errors = None if errors is None else errors[order]
+        if layer.windows is not None:
+            layer = dataclasses.replace(layer, windows=layer.windows.rows(order))
     return given, look.of(maps), errors, dataclasses.replace(layer, titles=names)
 
 

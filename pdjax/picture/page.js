@@ -5,6 +5,7 @@
   const photo = byId("photo"), canvas = byId("overlay"), chart = byId("chart");
   const opacity = byId("opacity"), certain = byId("certain"), same = byId("same");
   const markers = document.querySelectorAll(".marker"), frames = document.querySelectorAll(".frame");
+  const outlines = document.querySelectorAll(".window");
   const isSeries = data.kind === "series";
 
   const unpacked = async (text) => {
@@ -40,6 +41,7 @@
     await photo.decode();
   }
   document.querySelector("main").style.setProperty("--aspect", isSeries ? 100 : width / height);
+  const windows = isSeries ? null : await windowsOf(data, photo, floats);
   const paint = isSeries ? seriesPainter(data) : imagePainter(data, photo);
   const color = painterOf(data.stops), errorColor = painterOf(["#ffffff", "#ffffff", "#ffffff", "#a89fce", "#4b3f85"]);
 
@@ -51,6 +53,7 @@
     const largest = sizes[sizes.length - 1], limit = sizes[Math.ceil(0.999 * (sizes.length - 1))];
     return (limit > 1e-3 * largest ? limit : largest) || 1;
   };
+  const layerScale = () => (same.checked ? Math.max(...layer.scales) : layer.scales[chosen]);
   const shown = () => {
     const view = document.querySelector("[name=view]:checked").value;
     const other = byId("minus").value === "" ? null : Number(byId("minus").value);
@@ -63,9 +66,8 @@
       const scale = same.checked ? Math.max(...layer.errors.map(strength)) : strength(errors);
       return { values: errors, errors: null, scale, view, color: errorColor, difference: false };
     }
-    const own = same.checked ? Math.max(...layer.scales) : layer.scales[chosen];
     return {
-      values, errors, view, color, difference, scale: difference ? strength(values) : own,
+      values, errors, view, color, difference, scale: difference ? strength(values) : layerScale(),
       opacity: opacity.value / 100, inColor: byId("color").checked,
       onlyCertain: errors && certain.checked,
     };
@@ -76,7 +78,30 @@
     value === 0 ? "0" : String(Number(Math.abs(value).toPrecision(digits)));
   const signed = (value) => (value < 0 ? "\u2212" : value > 0 ? "+" : "") + written(value);
 
+  const panel = windows && windowPanel(windows, { byId, color, written, signed });
+  const outline = (index) => {
+    for (const each of outlines) {
+      each.hidden = index === undefined;
+      if (each.hidden) continue;
+      const [top, left] = windows.origins[index], [high, wide] = windows.size;
+      const share = { left: left / width, top: top / height, width: wide / width, height: high / height };
+      for (const [side, value] of Object.entries(share)) each.style[side] = `${100 * value}%`;
+    }
+  };
+  // The output with and without a window: the one that is shown, or else the nearest.
+  const readWindow = () => {
+    if (!panel) return "";
+    const look = { layer: data.layers.indexOf(layer), row: chosen, symbol: layer.symbol && ` ${layer.symbol}`, scale: layerScale() };
+    panel.show(pinned ? place : null, look, read);
+    const index = place === null ? undefined : pinned ? panel.chosen() : windows.around(place)[0];
+    outline(index);
+    const numbers = index === undefined ? null : panel.numbersOf(index, look.layer, chosen);
+    if (!numbers || numbers.without === null) return "";
+    return `${numbers.quantity} = ${numbers.value}, without its window ${numbers.without}`;
+  };
+
   const read = () => {
+    const second = readWindow();
     for (const marker of markers) marker.hidden = place === null;
     for (const frame of frames) frame.classList.toggle("pinned", pinned);
     byId("needle").hidden = place === null;
@@ -97,7 +122,12 @@
     const where = isSeries ? `position ${column}` : `row ${row}, column ${column}`;
     const amount = now.view === "error" ? written(value, 2) : signed(value);
     const reading = Number.isNaN(value) ? "Not explained" : `${amount}${spread}${symbol}${unspread}`;
-    byId("readout").textContent = `${reading} at ${where}${pinned ? " (pinned)" : ""}`;
+    const lines = [reading, `${where}${pinned ? " (pinned)" : ""}`, second];
+    byId("readout").replaceChildren(...lines.map((words) => {
+      const line = document.createElement("span");
+      line.textContent = words;
+      return line;
+    }));
     for (const marker of markers) {
       marker.style.left = `${(100 * (column + 0.5)) / width}%`;
       marker.style.top = isSeries ? "0" : `${(100 * (row + 0.5)) / height}%`;
@@ -245,6 +275,10 @@
   for (const id of ["opacity", "certain", "color", "same", "minus"]) byId(id).addEventListener("input", draw);
   for (const view of document.querySelectorAll("[name=view]")) view.addEventListener("change", draw);
   if (isSeries) document.querySelector("[value=overlay]").parentElement.lastChild.textContent = " lines and curve";
+  byId("inside").hidden = !windows;
+  if (windows && !windows.fills) {
+    byId("inside-hint").textContent = "Click a pixel to see the windows around it, and what the network says without them.";
+  }
   open(data.opened);
   document.documentElement.dataset.ready = "yes";
 })();

@@ -42,6 +42,14 @@ def test_plot_draws_a_saved_result_again(run, explain):
     assert 'type="checkbox" checked>' in Path("page.html").read_text(encoding="utf-8")
 
 
+def test_a_page_has_the_photo_s_name_and_what_was_put_into_windows(explain):
+    assert explain("--output", "page.html", "--window", "3").status == 0
+    page = Path("page.html").read_text(encoding="utf-8")
+    assert "<figcaption>photo.png</figcaption>" in page
+    assert '"fills": ["data:image/jpeg' in page
+    assert "left out" not in page
+
+
 def test_hidden_layers_and_named_classes(explain):
     layers, classes = "conv, scores", "cat; #0; DOG"
     assert explain("--layers", layers, "--classes", classes).status == 0
@@ -287,6 +295,8 @@ BAD = {
         ("--sampler", "mixture", "--max-passes", "900", "--preview"),
         "budget",
     ),
+    "preview of one stage": ("--preview", ("--preview",), "one stage"),
+    "errors of a page": ("--show-error", ("--show-error", "-o", "a.html"), "page"),
     "patch too large": ("image", ("--sampler", "conditional", "--padding", "3"), "6"),
     "no folder": ("--output", ("--output", "no/a.png"), "no"),
     "suffix": ("--output", ("--output", "a.xyz"), ".png"),

@@ -130,7 +130,11 @@ def test_an_explanation_is_what_it_was(both) -> None:
     assert then.titles("hidden")[1].startswith("unit (1, 3, 4), hidden = ")
     assert then.symbols == {"hidden": "", "scores": "", "prob": "bits"}
     error = "reached_error"
-    said_since = {"outputs": {"scores": "values", "prob": "softmax"}, "bounds": [0.0, 1.0]}
+    said_since = {
+        "outputs": {"scores": "values", "prob": "softmax"},
+        "bounds": [0.0, 1.0],
+        "num_classes": {"scores": 3, "prob": 3},
+    }
     assert then.settings | said_since | {error: 0} == now.settings | {error: 0}
     assert then.settings[error] == pytest.approx(now.settings[error], rel=1e-4)
     for kind in ("relevance", "standard_error", "window_relevance", "layer_relevance"):

@@ -100,8 +100,8 @@ def nnx() -> Case:
             return self.head(self.dropout(self.block(x)).mean((1, 2)))
 
     module = Network(nnx.Rngs(0))
-    module.block.norm.mean[...] = jnp.linspace(-0.5, 0.5, 6)
-    module.block.norm.var[...] = jnp.linspace(0.5, 2.0, 6)
+    module.block.norm.mean = nnx.BatchStat(jnp.linspace(-0.5, 0.5, 6))
+    module.block.norm.var = nnx.BatchStat(jnp.linspace(0.5, 2.0, 6))
 
     def forward(images):
         copy = nnx.clone(module)
