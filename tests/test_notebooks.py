@@ -118,7 +118,7 @@ def test_notebooks_share_their_form():
         assert first == ["badge", "title", "setup-text", "setup", "parameters-text", "parameters"]
         assert f'WISHED = "{wished}"' in cells["setup"]
         assert f"/blob/main/notebooks/{name}.ipynb)" in cells["badge"]
-        setups.add(cells["setup"].replace(f'"{wished}"', ""))
+        setups.add(cells["setup"].replace(f'WISHED = "{wished}"', ""))
         texts.add(cells["setup-text"])
         addresses |= {*REPOSITORY.findall(cells["badge"]), *REPOSITORY.findall(cells["setup"])}
     assert len(setups) == len(texts) == 1
