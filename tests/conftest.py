@@ -6,6 +6,7 @@ import matplotlib as mpl
 
 mpl.use("Agg")
 
+import os
 from pathlib import Path
 
 import jax
@@ -30,6 +31,22 @@ def _strict():
     """Neither ranks nor dtypes may be promoted by accident."""
     with jax.numpy_rank_promotion("raise"), jax.numpy_dtype_promotion("strict"):
         yield
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _forgotten():
+    """What was compiled for a file is of little use to the next, and takes gigabytes together."""
+    yield
+    if resident_bytes() > 2**31:
+        jax.clear_caches()
+
+
+def resident_bytes() -> int:
+    """Memory of this process, where the system tells in Linux's way; otherwise 0."""
+    statm = Path("/proc/self/statm")
+    if not statm.exists():
+        return 0
+    return int(statm.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
 @pytest.fixture(scope="session")
