@@ -16,12 +16,38 @@ nbclient = pytest.importorskip("nbclient", reason="notebooks need nbclient")
 
 FOLDER = Path(__file__).resolve().parents[1] / "notebooks"
 
+TINY = """
+import pdjax, jax, jax.numpy as jnp
+
+
+def _predict(params, images):
+    squares = images.reshape(-1, 8, 28, 8, 28, 3).mean((2, 4)).reshape(-1, 192)
+    apart = squares - squares.mean(-1, keepdims=True)
+    logits = 99 * apart @ params["logits"]["kernel"]
+    return {"logits": logits, "prob": jax.nn.softmax(logits)}
+
+
+_labels = pdjax.load_model("efficientnet_lite0", "random").labels
+_kernel = jax.random.normal(jax.random.key(0), (192, len(_labels))) / 192
+_outputs = {"logits": "values", "prob": "softmax"}
+_tiny = pdjax.Classifier.from_function(
+    _predict,
+    {"logits": {"kernel": _kernel}},
+    image_size=224,
+    labels=_labels,
+    outputs=_outputs,
+)
+pdjax.load_model = lambda *_, **__: _tiny
+"""
+"""A network in place of the real one, for notebooks that compile many programs."""
+
 SMALL = {
     # Laid over the notebook's own parameters, and the figures that it draws.
     "01_first_picture": ("WINDOW, STRIDE, NUM_SAMPLES = 12, 12, 2", 3),
     "02_removing": ("WINDOW, STRIDE, NUM_SAMPLES, SHOWN = 12, 12, 2, ['grey', 'Gaussian']", 2),
     "03_windows_and_budgets": (
-        "WINDOWS, STRIDES, BUDGETS, TRUTH, TARGET_ERROR = (12, 24), (24, 12), (700,), 1300, 0.2",
+        TINY + "WINDOWS, STRIDES = (8, 16), (16, 8)\n"
+        "BUDGETS, TRUTH, TARGET_ERROR = (1500,), 2000, 0.2",
         3,
     ),
     "04_hidden_layers": (
@@ -31,7 +57,7 @@ SMALL = {
     "05_your_own_network": ("STEPS, NUM_SAMPLES, EIGHTS = 10, 2, 1", 6),
     "06_many_images": ("IMAGES, BATCH, STEPS, NUM_SAMPLES = 48, 16, 10, 2", 3),
     "07_is_it_true": (
-        "STRIDE, SAMPLER, STEPS, RANDOMISED = 16, 'gaussian', 7, ('logits',)",
+        TINY + "STRIDE, SAMPLER, STEPS, RANDOMISED = 16, 'gaussian', 7, ('logits',)",
         7,
     ),
 }
@@ -125,6 +151,16 @@ def test_notebooks_share_their_form():
     assert len(addresses) == 1
 
 
+@pytest.fixture(scope="module")
+def quick_kernels(tmp_path_factory):
+    """Kernels compile as little as the tests do, and keep it for each other."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
+        patch.setenv("JAX_COMPILATION_CACHE_DIR", str(tmp_path_factory.mktemp("compiled")))
+        yield
+
+
+@pytest.mark.usefixtures("quick_kernels")
 @pytest.mark.parametrize("name", SMALL)
 def test_runs_at_small_size(name, tmp_path):
     settings, num_figures = SMALL[name]
