@@ -30,6 +30,7 @@ __all__ = [
     "check_choice",
     "check_count",
     "check_floats",
+    "check_gigabytes",
     "check_image",
     "check_key",
     "check_pair",

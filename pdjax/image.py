@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import IO, Any, Protocol, cast, runtime_checkable
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import ExifTags, Image, ImageOps
 
 from pdjax._checks import (
     ROUNDING,
@@ -25,7 +25,7 @@ from pdjax._checks import (
 )
 from pdjax._files import existing_file
 
-__all__ = ["ImageFolder", "example_photo", "load_image"]
+__all__ = ["ImageFolder", "example_photo", "image_size", "load_image"]
 
 FITS = ("crop", "pad", "squash")
 MAX_PIXELS = 100_000_000
@@ -132,6 +132,17 @@ def load_image(
         values = np.clip(np.asarray(image, np.float32), 0, 1)
         return np.repeat(values[..., None], 3, axis=-1)
     return np.asarray(image, np.float32) / np.float32(255)
+
+
+def image_size(path: Path) -> tuple[int, int]:
+    """Return the height and width of a photograph as `load_image` turns it, from its header."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        with Image.open(path) as file:
+            width, height = file.size
+            # These marks of the camera exchange rows and columns.
+            turned = file.getexif().get(ExifTags.Base.Orientation) in (5, 6, 7, 8)
+    return (width, height) if turned else (height, width)
 
 
 def _source(path: Any) -> tuple[Path | BinaryFile | Image.Image, Any]:

@@ -13,6 +13,7 @@ from helpers.refusals import refused
 from PIL import Image
 
 from pdjax import ImageFolder, load_image
+from pdjax.image import image_size
 
 RED, GREY = (200, 40, 20), 90
 
@@ -106,6 +107,15 @@ def test_a_small_image_is_enlarged_with_a_warning(tmp_path: Path) -> None:
     with pytest.warns(UserWarning, match=r"1 by 1 pixels is smaller than 7 by 5 and is enlarged"):
         image = load_image(path, (5, 7))
     np.testing.assert_allclose(image, np.broadcast_to(np.divide(RED, 255), (5, 7, 3)), atol=1e-6)
+
+
+@pytest.mark.parametrize("mark", range(1, 9))
+def test_the_size_is_that_of_the_image_as_it_is_read(tmp_path: Path, mark: int) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = mark
+    path = tmp_path / "turned.jpg"
+    Image.new("RGB", (20, 12), RED).save(path, exif=exif)
+    assert image_size(path) == load_image(path).shape[:2]
 
 
 def test_other_shapes_are_padded_or_squashed(tmp_path: Path) -> None:

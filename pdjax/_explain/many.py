@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sized
+from collections.abc import Iterable, Iterator, Sized
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
@@ -66,26 +66,19 @@ def explain_all(
     check_key(rng_key)
     total = len(images) if isinstance(images, Sized) else None
     with progress_bar(total, "images", progress) as bar:
-        # A sequence without an __iter__ of its own ends by IndexError, which iter() knows.
-        read = iter(images)
-        for index, image in enumerate(ahead(lambda: next(read))):
+        for index, image in enumerate(ahead(images)):
             key = jax.random.fold_in(rng_key, index)
             yield explain(net, image, sampler, rng_key=key, **settings)
             bar.update(1)
 
 
-def ahead(read: Callable[[], Item]) -> Iterator[Item]:
-    """Yield what ``read`` returns until it raises StopIteration, each read while one is used."""
-
-    def item() -> tuple[Item] | None:
-        # StopIteration cannot go through a future.
-        try:
-            return (read(),)
-        except StopIteration:
-            return None
-
+def ahead(items: Iterable[Item]) -> Iterator[Item]:
+    """Yield items, each of which is made while the one before is used."""
+    # A sequence without an __iter__ of its own ends by IndexError, which iter() knows.
+    read = iter(items)
+    end: Any = object()
     with ThreadPoolExecutor(1) as pool:
-        coming = pool.submit(item)
-        while (found := coming.result()) is not None:
-            coming = pool.submit(item)
-            yield found[0]
+        coming = pool.submit(next, read, end)
+        while (item := coming.result()) is not end:
+            coming = pool.submit(next, read, end)
+            yield item

@@ -40,7 +40,7 @@ from pdjax._explain.classes import select_classes
 from pdjax._files import writable_folder
 from pdjax._functions import image_dtype
 from pdjax._precision import PRECISIONS, cancels
-from pdjax._types import Array, Float, GridSampler, Key, Sampler, has_shared_samples
+from pdjax._types import Array, Float, Key, Sampler, has_shared_samples
 from pdjax.classifier import Classifier, Labels, check_layers, wrap_callable
 from pdjax.method.channels import Channels, check_channels
 from pdjax.method.evaluation import ENGINES, Engine
@@ -49,7 +49,7 @@ from pdjax.method.measures import Measure, find_measure
 from pdjax.method.regions import RegionGrid
 from pdjax.method.schemes import SCHEMES, Scheme
 from pdjax.method.where import Part, check_where
-from pdjax.method.windows import WindowGrid, coarse_to_fine
+from pdjax.method.windows import WindowGrid, check_windows, coarse_to_fine
 from pdjax.samplers.regions import region_contents
 
 __all__ = ["CALLABLE", "PreviewRequest", "Request"]
@@ -311,8 +311,8 @@ class Request:
 
     def _check_drawing(self, sampler: Sampler) -> None:
         sampler.check(self.field_shape, self.scheme.num_samples)
-        if isinstance(self.grid, WindowGrid) and isinstance(sampler, GridSampler):
-            sampler.check_grid(self.grid)
+        if isinstance(self.grid, WindowGrid):
+            check_windows(sampler, self.grid)
 
     def _check_regions(self, grid: RegionGrid) -> None:
         if self.stride != 1:

@@ -178,13 +178,13 @@ def explain(
         return Job(net, choice, planned, sizes, settings, batches, progress)
 
     key = jax.random.key(seed)
+    look = {"show_error": show_error, "mute_uncertain": mute_uncertain}
     if not are_many(image):
         read = [existing_file(image, "image"), *([] if weights is None else [weights])]
         picture = output or Path(f"{image.stem}-explained.png")
         outputs = Outputs.of(picture, checkpoint, inputs=read, overwrite=overwrite)
         Outputs.check_errors(picture, show_error)
-        how = {"show_error": show_error, "mute_uncertain": mute_uncertain}
-        _one(job, image, fit, key, preview, checkpoint, outputs, how)
+        _one(job, image, fit, key, preview, checkpoint, outputs, look)
         return
     for argument, given in (
         ("preview", preview),
@@ -205,7 +205,7 @@ def explain(
         **described._asdict(),
         **choice.options,
         **{"sampler": choice.name, "window": sizes, "fit": fit, "seed": seed},
-        **{"show_error": show_error, "mute_uncertain": mute_uncertain},
+        **look,
     }
     many = ManyPhotos(
         photos,
@@ -217,7 +217,7 @@ def explain(
         planned,
         asked.sampler,
         {name: str(value) for name, value in depends.items() if value is not None},
-        functools.partial(Outputs.draw, show_error=show_error, mute_uncertain=mute_uncertain),
+        look,
         progress,
     )
     raise typer.Exit(1 if many.run() else 0)
@@ -263,7 +263,7 @@ def _one(
     preview: bool,
     checkpoint: Path | None,
     outputs: Outputs,
-    how: Mapping[str, bool],
+    look: Mapping[str, bool],
 ) -> None:
     """Explain one photograph, and say what was found."""
     started = time.monotonic()
@@ -286,7 +286,7 @@ def _one(
         run = Run(request, target)
         for explanation in run.stages():
             explaining = time.monotonic() - set_up
-            outputs.write(explanation, image.name, request, **how)
+            outputs.write(explanation, image.name, request, **look)
             if preview:
                 staged(explanation, outputs)
     except KeyboardInterrupt:

@@ -23,13 +23,14 @@ import jax
 import numpy as np
 import typer
 
-from pdjax._checks import ArgumentFileError, ArgumentValueError
+from pdjax._checks import ArgumentFileError, ArgumentValueError, per_axis
 from pdjax._explain.explain import Run
 from pdjax._explain.many import ahead
 from pdjax._explain.request import Request
 from pdjax._files import atomic_path, existing_file
 from pdjax._progress import progress_bar
 from pdjax._types import Sampler
+from pdjax.cli.outputs import Outputs
 from pdjax.cli.overview import write_overview
 from pdjax.explanation import Explanation
 from pdjax.image import ImageFolder, load_image
@@ -122,8 +123,8 @@ class ManyPhotos:
         Makes the sampler for a request.
     settings : mapping of str to str
         What results depend on.
-    draw : callable
-        Writes the picture of an explanation to a path.
+    look : mapping of str to bool
+        How pictures are drawn: see `Outputs.write`.
     progress : bool
     """
 
@@ -136,7 +137,7 @@ class ManyPhotos:
     planned: Any
     make: Callable[[Request], Sampler]
     settings: Mapping[str, str]
-    draw: Callable[[Explanation, Path], None]
+    look: Mapping[str, bool]
     progress: bool
 
     def run(self) -> int:
@@ -149,10 +150,14 @@ class ManyPhotos:
                 warnings.filterwarnings("ignore", message=".*is enlarged")
                 self._explain(todo, rows)
         finally:
-            write_overview(self.folder, [rows[name] for name in self.photos if name in rows])
+            self._show(rows)
         failed = sum("problem" in rows[name] for name in self.photos)
         self._say(len(todo), failed, time.monotonic() - started)
         return failed
+
+    def _show(self, rows: Mapping[str, Row]) -> None:
+        """Write the table and the page of what there is so far."""
+        write_overview(self.folder, [rows[name] for name in self.photos if name in rows])
 
     def _say(self, count: int, failed: int, seconds: float) -> None:
         found = len(self.photos) - failed
@@ -198,10 +203,10 @@ class ManyPhotos:
     def _explain(self, todo: Sequence[str], rows: dict[str, Row]) -> None:
         """Explain photographs; the next is read and the last written at the same time."""
         # Told once, before anything else: what no photograph could change.
-        blank = self.request(np.zeros((*_sides(self.size), 3), np.float32), self.key, self.planned)
+        shape = (*per_axis(self.size, 2, "size"), 3)
+        blank = self.request(np.zeros(shape, np.float32), self.key, self.planned)
         blank.check()
         sampler = self.make(blank) if todo else None
-        read = (self._read(name) for name in todo)
         written: Future[None] | None = None
         shown = time.monotonic()
         done = len(self.photos) - len(todo)
@@ -210,7 +215,7 @@ class ManyPhotos:
             self._journal.open("a", encoding="utf-8") as journal,
             ThreadPoolExecutor(1) as pool,
         ):
-            for name, photo in ahead(lambda: next(read)):
+            for name, photo in ahead(self._read(name) for name in todo):
                 row: Row = {"name": name, "file": str(self.photos[name])}
                 started = time.monotonic()
                 explanation = None
@@ -228,9 +233,7 @@ class ManyPhotos:
                 bar.update(1)
                 if time.monotonic() - shown > EVERY:
                     shown = time.monotonic()
-                    write_overview(
-                        self.folder, [rows[each] for each in self.photos if each in rows]
-                    )
+                    self._show(rows)
             if written is not None:
                 written.result()
 
@@ -243,25 +246,20 @@ class ManyPhotos:
     def _explained(self, name: str, photo: np.ndarray, sampler: Any) -> Explanation:
         key = jax.random.fold_in(self.key, zlib.crc32(name.encode()))
         (explanation,) = Run(self.request(photo, key, sampler)).stages()
-        settings = explanation.settings | {"photo": self.photos[name].name}
-        return dataclasses.replace(explanation, settings=settings)
+        return explanation
 
     def _write(self, explanation: Explanation | None, row: Row, journal: Any) -> None:
         if explanation is not None:
             numbers, picture, thumbnail = self._files(row["name"])
             for path in (numbers, thumbnail):
                 path.parent.mkdir(parents=True, exist_ok=True)
-            explanation.save(numbers)
-            self.draw(explanation, picture)
+            photo = self.photos[row["name"]].name
+            Outputs(picture, numbers).write(explanation, photo, None, **self.look)
             from pdjax.picture import save_figure
 
             save_figure(explanation.plot(only="overlay"), thumbnail)
         journal.write(json.dumps(row) + "\n")
         journal.flush()
-
-
-def _sides(size: int | tuple[int, ...]) -> tuple[int, ...]:
-    return (size, size) if isinstance(size, int) else size
 
 
 def _found(explanation: Explanation, seconds: float) -> Row:

@@ -75,19 +75,22 @@ class Outputs(NamedTuple):
         self,
         explanation: Explanation,
         photo: str,
-        request: Request,
+        request: Request | None,
         *,
         show_error: bool,
         mute_uncertain: bool,
     ) -> None:
-        """Write the numbers, with the name of the photo, then the picture or page of a request."""
+        """Write the numbers, with the name of the photo, then the picture or page.
+
+        A page shows what was put into windows if it is given the request.
+        """
         settings = explanation.settings | {"photo": photo}
         explanation = dataclasses.replace(explanation, settings=settings)
         explanation.save(self.numbers)
         self.draw(
             explanation,
             self.picture,
-            fills=self._fills(request, explanation),
+            fills=None if request is None else self._fills(request, explanation),
             show_error=show_error,
             mute_uncertain=mute_uncertain,
         )

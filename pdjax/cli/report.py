@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from pathlib import Path
 
 import numpy as np
@@ -15,19 +14,16 @@ from pdjax._explain.request import Request
 from pdjax._explain.target import Target
 from pdjax.cli.outputs import Outputs
 from pdjax.explanation import Explanation
-from pdjax.image import load_image
+from pdjax.image import image_size, load_image
 
 __all__ = ["announce", "interrupted", "load_photo", "report", "staged"]
 
 
 def load_photo(path: Path, size: tuple[int, ...] | int, fit: str) -> np.ndarray:
     """Read a photograph as a network takes it, and say what became of it."""
-    photo = load_image(path, size, fit)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        shape = load_image(path).shape
+    photo, shape = load_image(path, size, fit), image_size(path)
     # As everywhere with files of images, width comes first.
-    whole, part = by_sides(shape[1::-1]), by_sides(photo.shape[1::-1])
+    whole, part = by_sides(shape[::-1]), by_sides(photo.shape[1::-1])
     became = {
         "crop": f"the middle of it is explained, resized to {part}",
         "pad": f"all of it is resized and padded to {part}",

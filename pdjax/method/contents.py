@@ -12,11 +12,11 @@ import numpy as np
 
 from pdjax._bounds import AUTO, Asked, check_range
 from pdjax._checks import ArgumentValueError, check_key, check_sampler
-from pdjax._types import Array, Float, GridSampler, Int, Key, Sampler
+from pdjax._types import Array, Float, Int, Key, Sampler
 from pdjax.local.evaluating import map_in_groups
 from pdjax.method.marginalize import Design, draw, first_draws
 from pdjax.method.schemes import SCHEMES, Scheme
-from pdjax.method.windows import WindowGrid
+from pdjax.method.windows import WindowGrid, check_windows
 
 __all__ = ["WindowSamples", "window_samples"]
 
@@ -100,8 +100,7 @@ def window_samples(
     scheme.check(sampler)
     sampler.check(tuple(image.shape), scheme.num_samples)
     grid = WindowGrid(image.shape[:-1], sampler.window, stride)
-    if isinstance(sampler, GridSampler):
-        sampler.check_grid(grid)
+    check_windows(sampler, grid)
     chosen = np.arange(grid.size) if windows is None else _checked(windows, grid.size)
     design = Design(grid, scheme)
     return _drawn(design, jnp.asarray(image), sampler, rng_key, first_draws(chosen))

@@ -20,7 +20,7 @@ from pdjax._checks import (
 from pdjax._functions import NamedOutputs, activation_shapes
 from pdjax._outputs import bare_name, heads_of
 from pdjax._precision import PRECISIONS, AtPrecision, cancels
-from pdjax._types import Array, Float, GridSampler, Int, Key, Params, Sampler, has_shared_samples
+from pdjax._types import Array, Float, Int, Key, Params, Sampler, has_shared_samples
 from pdjax.classifier import check_layers
 from pdjax.method.channels import check_channels, named_by_channel
 from pdjax.method.evaluation import ENGINES, Engine
@@ -31,7 +31,7 @@ from pdjax.method.reference import check_reference, reference_pass, sound, warn_
 from pdjax.method.schemes import SCHEMES, Scheme
 from pdjax.method.units import Readings, readouts, readouts_by_channel
 from pdjax.method.where import Part, check_where
-from pdjax.method.windows import WindowGrid
+from pdjax.method.windows import WindowGrid, check_windows
 
 __all__ = ["prediction_difference"]
 
@@ -189,8 +189,7 @@ def prediction_difference(
     readings, inputs = Readings(named, reads), (params, chosen)
     hidden = check_channels(channels, image.shape[-1])
     grid = WindowGrid(image.shape[:-1], sampler.window, stride)
-    if isinstance(sampler, GridSampler):
-        sampler.check_grid(grid)
+    check_windows(sampler, grid)
     part = None if where is None else check_where(where, grid.spatial)
     windows = np.arange(grid.size) if part is None else grid.touching(part)
     bias = readings.jackknife if bias_correction else None

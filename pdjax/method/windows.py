@@ -17,12 +17,13 @@ import jax.numpy as jnp
 import numpy as np
 
 from pdjax._checks import ArgumentValueError, by_sides, is_integer, per_axis
-from pdjax._types import Array, Bool, Float, Int, UInt
+from pdjax._types import Array, Bool, Float, GridSampler, Int, Sampler, UInt
 
 __all__ = [
     "WindowGrid",
     "box_average",
     "box_average_error",
+    "check_windows",
     "coarse_to_fine",
     "crop",
     "paste",
@@ -189,6 +190,12 @@ class WindowGrid:
         for axis, count in enumerate(full):
             index = index * jnp.uint32(count) + origins[..., axis].astype(jnp.uint32)
         return index
+
+
+def check_windows(sampler: Sampler, grid: WindowGrid) -> None:
+    """Raise ValueError where a sampler was set up for other windows than those of a grid."""
+    if isinstance(sampler, GridSampler):
+        sampler.check_grid(grid)
 
 
 def coarse_to_fine(
